@@ -1,0 +1,1 @@
+//! The bundled chat server: API, channels, storage, connections, fan-out.

@@ -1,0 +1,1 @@
+//! Runs and fleets: who does what, and when.

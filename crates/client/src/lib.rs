@@ -1,0 +1,1 @@
+//! The chat client: connect, watch, send, resync.

@@ -1,0 +1,144 @@
+//! The only file that reads time.
+//!
+//! Everything is stamped by the host's monotonic clock (`CLOCK_MONOTONIC`), which all processes of one host share, so
+//! that latencies between two processes of a host need no correction at all. Between hosts the difference of two such
+//! clocks is an estimated offset with an error bound; hosts are told apart by [`host_clock_id`].
+
+use std::ops::{Add, Sub};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+/// Nanoseconds on some monotonic clock; which clock, the context says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The timestamp `nanos` nanoseconds after the clock's zero.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the clock's zero.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Time passed since `earlier`; zero if `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Signed microseconds since `earlier`; negative if `earlier` is later, which between two hosts happens and must
+    /// be seen.
+    pub const fn micros_since(self, earlier: Self) -> i64 {
+        (self.0.wrapping_sub(earlier.0) as i64) / 1_000
+    }
+
+    /// The same instant on a clock that is `offset` nanoseconds ahead of this one; clamped at that clock's zero.
+    pub const fn shifted(self, offset: i64) -> Self {
+        Self(self.0.saturating_add_signed(offset))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+    fn add(self, d: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+    fn sub(self, d: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// Where time comes from: the host, or a test's hand.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The host's monotonic clock.
+    #[default]
+    System,
+    /// A clock that moves only when [`Clock::advance`] is called; clones share it.
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// A manual clock that stands at `start`.
+    pub fn manual(start: Timestamp) -> Self {
+        Self::Manual(Arc::new(AtomicU64::new(start.as_nanos())))
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => {
+                let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+                Timestamp(t.tv_sec.unsigned_abs() * 1_000_000_000 + t.tv_nsec.unsigned_abs())
+            }
+            Self::Manual(nanos) => Timestamp(nanos.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Moves a manual clock forward.
+    ///
+    /// # Panics
+    /// On the system clock, which nobody moves.
+    pub fn advance(&self, by: Duration) {
+        match self {
+            Self::System => panic!("the system clock can't be advanced"),
+            Self::Manual(nanos) => {
+                nanos.fetch_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// The wall clock, for dates that people read; never for durations.
+pub fn wall_clock() -> SystemTime {
+    #[expect(clippy::disallowed_methods, reason = "this file is the one that reads time")]
+    SystemTime::now()
+}
+
+/// Names the monotonic clock of this host: two processes with the same id stamp by the same clock.
+///
+/// It is the kernel's boot id together with the time namespace. Where either can't be read, it is unique to the
+/// process, so that a clock is never taken for another's.
+pub fn host_clock_id() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    let namespace = std::fs::read_link("/proc/self/ns/time");
+    match (boot, namespace) {
+        (Ok(boot), Ok(namespace)) => format!("{}/{}", boot.trim(), namespace.display()),
+        (Ok(boot), Err(_)) => boot.trim().to_owned(),
+        (Err(_), _) => format!("process-{}", std::process::id()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_clock_does_not_run_backwards() {
+        let (a, b) = (Clock::System.now(), Clock::System.now());
+        assert!(b >= a);
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_by_hand() {
+        let clock = Clock::manual(Timestamp::from_nanos(5));
+        let twin = clock.clone();
+        clock.advance(Duration::from_nanos(7));
+        assert_eq!(twin.now(), Timestamp::from_nanos(12));
+    }
+
+    #[test]
+    fn differences_keep_their_sign() {
+        let (early, late) = (Timestamp::from_nanos(1_000), Timestamp::from_nanos(4_000));
+        assert_eq!(late.micros_since(early), 3);
+        assert_eq!(early.micros_since(late), -3);
+        assert_eq!(early.since(late), Duration::ZERO);
+    }
+}

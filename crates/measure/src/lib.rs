@@ -1,0 +1,23 @@
+//! What a number is: time, histograms, recorders, and intervals that merge by addition.
+//!
+//! A [`Recorder`] is the mutable side of measuring and belongs to one thread; an [`Interval`] is a frozen window of
+//! it. [`Interval::merge`] is the only aggregation in throng, from threads to processes to the whole fleet, so that a
+//! percentile of the merged numbers is the percentile of the pooled samples (to the histogram's resolution, 0.1 %).
+//!
+//! This crate does no I/O but for reading the clock, which only [`clock`] does.
+
+pub mod clock;
+mod codec;
+pub mod histogram;
+pub mod interval;
+pub mod metric;
+pub mod receipt;
+pub mod recorder;
+
+pub use clock::{Clock, Timestamp};
+pub use codec::DecodeError;
+pub use histogram::Histogram;
+pub use interval::{CounterKey, GaugeKey, Interval};
+pub use metric::{Cohort, Counter, Gauge, Metric, Series};
+pub use receipt::{MessageKey, Receipt};
+pub use recorder::{Recorder, SharedRecorder};

@@ -1,0 +1,21 @@
+//! The gRPC contracts between throng's processes. The `.proto` files are the reference; this crate is what `prost` and
+//! `tonic` make of them, and the limits that both ends of a stream must agree on.
+
+/// People, control plane, agents.
+pub mod control {
+    #![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
+    tonic::include_proto!("throng.control.v1");
+}
+
+/// Probes, control plane, data plane.
+pub mod telemetry {
+    #![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
+    tonic::include_proto!("throng.telemetry.v1");
+}
+
+/// The largest message on any of the streams: an interval of a few dozen histograms (4 to 10 KB each) and ten thousand
+/// receipts stays below 8 MiB; a scenario is at most 1 MiB.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// The version that agents and control plane must share.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,1 @@
+//! The chat protocol as bytes: events, requests, WebSocket frames, close codes and limits.

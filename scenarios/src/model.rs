@@ -1,0 +1,281 @@
+//! A scenario that has been validated: what every part of throng works from.
+
+use std::time::Duration;
+
+use measure::{Cohort, Metric};
+
+/// A whole load test, as data. All loads are of the **whole** run, however many workers share it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Names the run's files and its report.
+    pub name: String,
+    /// What it is for, in a sentence or two.
+    pub description: String,
+    /// Decides every random choice: who sends when, who watches what, which words.
+    pub seed: u64,
+    /// Where the load goes.
+    pub target: TargetSpec,
+    /// The channels, in the order of the file.
+    pub channels: Vec<ChannelGroup>,
+    /// The cohorts, in the order of the file; [`Cohort`] is an index into them.
+    pub cohorts: Vec<CohortSpec>,
+    /// What happens after everybody has joined; at least one.
+    pub phases: Vec<Phase>,
+    /// The canaries.
+    pub probes: ProbeSpec,
+    /// What must hold for the run to pass.
+    pub thresholds: Vec<Threshold>,
+    /// What a lost worker means.
+    pub on_worker_loss: WorkerLoss,
+}
+
+/// The service under test, as the scenario names it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TargetSpec {
+    /// ws:// or wss:// base URLs; empty: the bundled chat server, started beside the run.
+    pub urls: Vec<String>,
+    /// The API key; `None`: the bundled server's.
+    pub api_key: Option<String>,
+    /// Where user tokens come from.
+    pub tokens: Tokens,
+}
+
+/// Where user tokens come from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Tokens {
+    /// Signed with the bundled server's secret.
+    #[default]
+    Bundled,
+    /// Signed by the workers with this secret.
+    Secret(String),
+    /// Read from a CSV file of `user_id,token` lines; user i of the run takes line i.
+    Csv(std::path::PathBuf),
+}
+
+/// One channel, or many that are alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelGroup {
+    /// The channel's id; of a group of many, the stem: `room` makes `room-0`, `room-1`, …
+    pub id: String,
+    /// The channel type, `messaging` unless told otherwise.
+    pub channel_type: String,
+    /// How many channels; 1 makes a single one, whose id has no number.
+    pub count: u32,
+    /// How users spread over them.
+    pub popularity: Popularity,
+    /// The cohorts whose users watch them.
+    pub members: Vec<Cohort>,
+    /// How many different channels of the group each of these users watches.
+    pub per_user: u32,
+}
+
+/// How users spread over the channels of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Popularity {
+    /// Evenly.
+    #[default]
+    Uniform,
+    /// By Zipf's law with this exponent: channel k is chosen with weight 1 / (k + 1)^s.
+    Zipf(f64),
+}
+
+/// Users who behave alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CohortSpec {
+    /// Its name, also the stem of its users' ids.
+    pub name: String,
+    /// How many users.
+    pub users: u64,
+    /// How they are connected.
+    pub transport: Transport,
+    /// Users that join per second, evenly.
+    pub ramp_rate: f64,
+    /// When the first of them joins.
+    pub ramp_delay: Duration,
+    /// How long a user stays before it leaves; `None`: until the run ends.
+    pub lifetime: Option<Range<Duration>>,
+    /// How long a user that left stays away before it joins again; `None`: for good.
+    pub rejoin: Option<Range<Duration>>,
+    /// What they do.
+    pub actions: Vec<Action>,
+}
+
+/// A closed range to draw from, evenly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range<T> {
+    /// Least.
+    pub min: T,
+    /// Most.
+    pub max: T,
+}
+
+/// How users are connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// RFC 6455.
+    #[default]
+    WebSocket,
+}
+
+/// Something that users of a cohort do, again and again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Action {
+    /// What.
+    pub kind: ActionKind,
+    /// In which group of channels (an index into [`Scenario::channels`]); each time in one that the acting user watches.
+    pub channel: usize,
+    /// How often a second, the whole cohort together, at load factor 1.
+    pub rate: f64,
+    /// How the instants are spread.
+    pub arrivals: Arrivals,
+}
+
+/// What users do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ActionKind {
+    /// Send a message whose text has so many bytes.
+    Send {
+        /// Bytes of text.
+        size: Range<u32>,
+    },
+    /// React to the newest message that the user has seen.
+    React,
+    /// Say that one is typing.
+    Typing,
+    /// Mark the channel as read.
+    Read,
+}
+
+/// How instants are spread over time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arrivals {
+    /// Independently of each other (a Poisson process), as crowds do.
+    #[default]
+    Poisson,
+    /// At equal distances.
+    Even,
+}
+
+/// A stretch of the run in which the action rates follow one shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phase {
+    /// Its name in the report.
+    pub name: String,
+    /// How long.
+    pub duration: Duration,
+    /// How action rates move: factors of what the actions say.
+    pub shape: Shape,
+}
+
+/// How a load factor moves over a phase.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shape {
+    /// Stays at a factor.
+    Hold(f64),
+    /// Moves evenly from one factor to another.
+    Slope {
+        /// At the phase's start.
+        from: f64,
+        /// At its end.
+        to: f64,
+    },
+    /// Swings between two factors as a sine, from the middle upwards.
+    Wave {
+        /// Least factor.
+        min: f64,
+        /// Most.
+        max: f64,
+        /// Of one swing.
+        period: Duration,
+    },
+}
+
+/// The canaries: a few quiet users that measure apart from the load.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ProbeSpec {
+    /// How many.
+    pub canaries: u32,
+    /// Messages a second that they send, all together.
+    pub send_rate: f64,
+}
+
+/// What a lost worker means for the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum WorkerLoss {
+    /// The run goes on with the users that are left, and is invalid.
+    #[default]
+    Continue,
+    /// The run stops at once, and is invalid.
+    Abort,
+}
+
+/// A condition that the run must meet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Threshold {
+    /// As it was written, for the report: `delivery: p(99) < 250ms`.
+    pub text: String,
+    /// What is judged.
+    pub subject: Subject,
+    /// Only this cohort.
+    pub cohort: Option<Cohort>,
+    /// Which number of it.
+    pub aggregate: Aggregate,
+    /// How it must stand to `limit`.
+    pub comparison: Comparison,
+    /// Microseconds for durations, a count for counts, per second for rates.
+    pub limit: f64,
+}
+
+/// What a threshold judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A latency.
+    Metric(Metric),
+    /// A count.
+    Counter(measure::Counter),
+}
+
+/// A number of a metric or counter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Aggregate {
+    /// A percentile, 0 to 100.
+    Percentile(f64),
+    /// The arithmetic mean.
+    Mean,
+    /// The least.
+    Min,
+    /// The most.
+    Max,
+    /// How many.
+    Count,
+    /// How many a second, over the whole run.
+    Rate,
+}
+
+/// How two numbers must stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// `==`
+    Equal,
+}
+
+impl Comparison {
+    /// Whether `value` stands so to `limit`.
+    pub fn holds(self, value: f64, limit: f64) -> bool {
+        match self {
+            Self::Less => value < limit,
+            Self::LessOrEqual => value <= limit,
+            Self::Greater => value > limit,
+            Self::GreaterOrEqual => value >= limit,
+            Self::Equal => (value - limit).abs() < f64::EPSILON,
+        }
+    }
+}

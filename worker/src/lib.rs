@@ -1,0 +1,1 @@
+//! Generates load: users, their schedule, and what each of them felt.
