@@ -1,1 +1,13 @@
-//! The chat protocol as bytes: events, requests, WebSocket frames, close codes and limits.
+//! The chat protocol as bytes: events, requests and answers, and what both ends must agree on.
+//!
+//! The protocol follows the published conventions of Stream Chat's client protocol; what is ours is `seq`, the
+//! channel's own gapless event number, and the stamp that throng's messages carry. This crate does no I/O.
+
+pub mod api;
+pub mod error;
+pub mod event;
+pub mod stamp;
+
+pub use error::ApiError;
+pub use event::Event;
+pub use stamp::Stamp;
