@@ -13,6 +13,7 @@ pub mod interval;
 pub mod metric;
 pub mod receipt;
 pub mod recorder;
+pub mod schedule;
 
 pub use clock::{Clock, Timestamp};
 pub use codec::DecodeError;
@@ -21,3 +22,4 @@ pub use interval::{CounterKey, GaugeKey, Interval};
 pub use metric::{Cohort, Counter, Gauge, Metric, Series};
 pub use receipt::{MessageKey, Receipt};
 pub use recorder::{Recorder, SharedRecorder};
+pub use schedule::{Profile, Schedule, SplitMix64};
