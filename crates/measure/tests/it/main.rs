@@ -1,0 +1,6 @@
+//! The laws that every number of throng rests on, as properties.
+
+mod any;
+mod merge;
+mod offset;
+mod recorder;
