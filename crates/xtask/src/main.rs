@@ -1,2 +1,44 @@
-//! cargo xtask.
-fn main() {}
+//! `cargo xtask test | tidy | bench`: everything that a person or CI runs.
+
+mod bench;
+mod packages;
+mod repo;
+mod steps;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "What a person or CI runs on this repository")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check everything: format, clippy, house rules, then all tests. Installs missing Debian packages when root.
+    Test,
+    /// Check the house rules only: layers, sizes, words, the map, licences.
+    Tidy,
+    /// Measure throng itself, in release, and write benches/RESULTS.md.
+    Bench(bench::BenchArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::Test => test::run(),
+        Command::Tidy => tidy::run(),
+        Command::Bench(args) => bench::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

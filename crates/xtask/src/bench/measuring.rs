@@ -1,0 +1,69 @@
+//! What measuring itself costs.
+
+use std::hint::black_box;
+
+use measure::{Clock, Interval, MessageKey, Metric, Recorder, Series, Timestamp};
+
+use super::{Aim, Figure};
+
+const ROUNDS: usize = 9;
+
+/// The least, the median, and the most of `ROUNDS` rounds, of which each answers one number.
+fn rounds(mut round: impl FnMut() -> f64) -> (f64, f64, f64) {
+    let mut values: Vec<f64> = (0..ROUNDS).map(|_| round()).collect();
+    values.sort_by(f64::total_cmp);
+    (values[0], values[ROUNDS / 2], values[ROUNDS - 1])
+}
+
+/// Recording one sample into a thread's recorder, in nanoseconds.
+pub(super) fn record() -> Figure {
+    const SAMPLES: u32 = 2_000_000;
+    let clock = Clock::System;
+    let mut recorder = Recorder::new(4, clock.now());
+    let (least, value, most) = rounds(|| {
+        let start = clock.now();
+        let mut micros = 1_u32;
+        for _ in 0..SAMPLES {
+            // A cheap sequence that visits the histogram all over, as real latencies do.
+            micros = micros.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let series = Series { metric: Metric::Delivery, cohort: Some((micros & 3) as u16) };
+            recorder.record(black_box(series), black_box(i64::from(micros >> 12)));
+        }
+        clock.now().since(start).as_nanos() as f64 / f64::from(SAMPLES)
+    });
+    black_box(recorder.take(clock.now()));
+    Figure { bench: "record", unit: "ns", value, spread: (least, most), limit: None, aim: Aim::AtMost(25.0) }
+}
+
+/// Merging and encoding one second's intervals of 100 workers, in milliseconds.
+pub(super) fn merge_and_encode() -> Figure {
+    let clock = Clock::System;
+    let intervals: Vec<Interval> = (0..100).map(interval_of).collect();
+    let (least, value, most) = rounds(|| {
+        let start = clock.now();
+        let mut sum = Interval::default();
+        for interval in &intervals {
+            sum.merge(interval);
+        }
+        black_box(sum.encode());
+        clock.now().since(start).as_nanos() as f64 / 1e6
+    });
+    Figure { bench: "merge-encode", unit: "ms", value, spread: (least, most), limit: None, aim: Aim::AtMost(100.0) }
+}
+
+/// A second of a worker with two cohorts, 2,000 deliveries of 20 messages and some sends.
+fn interval_of(worker: u32) -> Interval {
+    let mut recorder = Recorder::new(2, Timestamp::default());
+    let mut micros = worker + 1;
+    for n in 0..2_000_u32 {
+        micros = micros.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let latency = i64::from(500 + (micros >> 17));
+        let message = MessageKey::new(0, u64::from(n % 20));
+        recorder.record_delivery(message, (n & 1) as u16, latency, latency - 50);
+        if n % 100 == 0 {
+            recorder.record(Series { metric: Metric::Send, cohort: Some(0) }, latency);
+            recorder.record(Metric::Lag, latency / 100);
+        }
+    }
+    recorder.take(Timestamp::from_nanos(1_000_000_000))
+}

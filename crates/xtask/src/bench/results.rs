@@ -1,0 +1,90 @@
+//! Figures for people (a line, a table in `benches/RESULTS.md`) and for scripts (a line of JSON).
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::{Aim, Figure, machine};
+use crate::repo;
+
+/// The line that is shown when a benchmark is done.
+pub(super) fn print(f: &Figure) {
+    println!("{:<14} {}", f.bench, cells(f).join("  "));
+}
+
+/// The line that scripts read.
+pub(super) fn json(f: &Figure) -> String {
+    let ratio = f.limit.map(|limit| f.value / limit);
+    let Aim::AtMost(aim) = f.aim;
+    json!({"bench": f.bench, "value": f.value, "unit": f.unit, "limit": f.limit, "ratio": ratio, "aim": aim, "met": f.met()})
+        .to_string()
+}
+
+fn cells(f: &Figure) -> [String; 5] {
+    let Aim::AtMost(aim) = f.aim;
+    [
+        format!("{:.3} {}", f.value, f.unit),
+        format!("{:.3} to {:.3}", f.spread.0, f.spread.1),
+        f.limit.map_or("–".to_owned(), |l| format!("{l:.3} {}", f.unit)),
+        format!("≤ {aim} {}", f.unit),
+        if f.met() { "met" } else { "missed" }.to_owned(),
+    ]
+}
+
+/// Writes the table; rows of benchmarks that were not run now are kept as they were.
+///
+/// # Errors
+/// When the file can't be written.
+pub(super) fn write(figures: &[Figure]) -> Result<()> {
+    let path = repo::root().join("benches/RESULTS.md");
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    let text = table(&before, figures, &machine::describe());
+    std::fs::create_dir_all(repo::root().join("benches"))?;
+    std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+    println!("written to benches/RESULTS.md");
+    Ok(())
+}
+
+fn table(before: &str, figures: &[Figure], machine: &str) -> String {
+    let mut text = String::from(
+        "# What throng costs\n\nWritten by `cargo xtask bench`: the median of nine rounds, and their spread.\n\n\
+         | bench | value | spread | limit | aim | | machine |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    let kept = before.lines().filter(|line| {
+        let name = line.strip_prefix("| ").and_then(|l| l.split(' ').next());
+        name.is_some_and(|n| !["bench", "---"].contains(&n) && figures.iter().all(|f| f.bench != n))
+    });
+    let mut rows: Vec<String> = kept.map(str::to_owned).collect();
+    rows.extend(figures.iter().map(|f| format!("| {} | {} | {machine} |", f.bench, cells(f).join(" | "))));
+    rows.sort();
+    for row in rows {
+        text.push_str(&row);
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(bench: &'static str, value: f64) -> Figure {
+        Figure { bench, unit: "ns", value, spread: (1.0, 9.0), limit: None, aim: Aim::AtMost(5.0) }
+    }
+
+    #[test]
+    fn other_rows_are_kept() {
+        let first = table("", &[figure("a", 4.0), figure("b", 4.0)], "m");
+        let second = table(&first, &[figure("b", 6.0)], "m");
+        assert_eq!(second.lines().filter(|l| l.starts_with("| a ")).count(), 1);
+        assert!(second.contains("| b | 6.000 ns | 1.000 to 9.000 | – | ≤ 5 ns | missed | m |"), "{second}");
+    }
+
+    #[test]
+    fn scripts_get_all_keys() {
+        let line: serde_json::Value = serde_json::from_str(&json(&figure("a", 4.0))).unwrap();
+        for key in ["bench", "value", "unit", "limit", "ratio", "aim", "met"] {
+            assert!(line.get(key).is_some(), "{key}");
+        }
+        assert_eq!(line["met"], true);
+    }
+}
