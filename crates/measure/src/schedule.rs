@@ -19,8 +19,9 @@ pub struct Profile {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Piece {
-    /// Seconds since the profile's start.
-    start: f64,
+    /// Since the profile's start.
+    start: Duration,
+    end: Duration,
     /// Seconds; more than zero.
     length: f64,
     /// Events a second, at the start and at the end of the piece.
@@ -62,15 +63,16 @@ impl Profile {
             return;
         }
         let (from, to) = (sane(from), sane(to));
-        let (start, before) = self.pieces.last().map_or((0.0, 0.0), |p| (p.start + p.length, p.before + p.inside));
-        let mut piece = Piece { start, length: duration.as_secs_f64(), from, to, before, inside: 0.0 };
+        let (start, before) = self.pieces.last().map_or((Duration::ZERO, 0.0), |p| (p.end, p.before + p.inside));
+        let end = start.saturating_add(duration);
+        let mut piece = Piece { start, end, length: duration.as_secs_f64(), from, to, before, inside: 0.0 };
         piece.inside = piece.expected(piece.length);
         self.pieces.push(piece);
     }
 
     /// How long the profile is.
     pub fn duration(&self) -> Duration {
-        self.pieces.last().map_or(Duration::ZERO, |p| seconds(p.start + p.length))
+        self.pieces.last().map_or(Duration::ZERO, |p| p.end)
     }
 
     /// Events expected in all.
@@ -85,17 +87,15 @@ impl Profile {
 
     /// The rate at an instant, in events a second. Where two pieces meet, the later one's.
     pub fn rate_at(&self, at: Duration) -> f64 {
-        let t = at.as_secs_f64();
-        match self.piece_at(t) {
-            Some(p) if t < p.start + p.length => p.from + (p.to - p.from) * (t - p.start) / p.length,
+        match self.piece_at(at) {
+            Some(p) if at < p.end => p.from + (p.to - p.from) * (at - p.start).as_secs_f64() / p.length,
             _ => 0.0,
         }
     }
 
     /// Events expected until an instant.
     pub fn expected_until(&self, at: Duration) -> f64 {
-        let t = at.as_secs_f64();
-        self.piece_at(t).map_or(0.0, |p| p.before + p.expected((t - p.start).min(p.length)))
+        self.piece_at(at).map_or(0.0, |p| p.before + p.expected((at.min(p.end) - p.start).as_secs_f64()))
     }
 
     /// The instant by which `x` events are expected; `None` if so many never are.
@@ -104,8 +104,8 @@ impl Profile {
         self.time_from(x, &mut cursor)
     }
 
-    fn piece_at(&self, t: f64) -> Option<&Piece> {
-        let after = self.pieces.partition_point(|p| p.start <= t);
+    fn piece_at(&self, at: Duration) -> Option<&Piece> {
+        let after = self.pieces.partition_point(|p| p.start <= at);
         after.checked_sub(1).map(|i| &self.pieces[i])
     }
 
@@ -114,7 +114,8 @@ impl Profile {
         while let Some(p) = self.pieces.get(*cursor) {
             // The sums of many pieces round: the last of a hundred events is due although 99.999… are expected.
             if x <= (p.before + p.inside) * (1.0 + 1e-12) && p.inside > 0.0 {
-                return Some(seconds(p.start + p.time_of((x - p.before).max(0.0))));
+                let inside = seconds(p.time_of((x - p.before).max(0.0)));
+                return Some(p.start.saturating_add(inside).min(p.end));
             }
             *cursor += 1;
         }

@@ -1,0 +1,3 @@
+//! The scenario language from outside.
+
+mod shards;
