@@ -4,9 +4,15 @@
 //! channel's own gapless event number, and the stamp that throng's messages carry. This crate does no I/O.
 
 pub mod api;
+pub mod backoff;
+pub mod close;
 pub mod error;
 pub mod event;
+pub mod frame;
+pub mod handshake;
+pub mod limits;
 pub mod stamp;
+pub mod token;
 
 pub use error::ApiError;
 pub use event::Event;
