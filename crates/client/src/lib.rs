@@ -1,1 +1,20 @@
-//! The chat client: connect, watch, send, resync.
+//! The chat client: connect, watch, send, and miss nothing across reconnects.
+//!
+//! [`Client`] is for people and canaries: one user, one connection that keeps itself alive. Load generators take the
+//! parts: [`websocket::Socket`] and the pooled [`http::Http`] under the typed calls of [`api::Api`].
+
+pub mod api;
+pub mod connection;
+pub mod endpoint;
+pub mod error;
+pub mod http;
+mod link;
+pub mod transport;
+pub mod websocket;
+
+pub use api::{Api, Caller};
+pub use connection::{Client, Notice, Notices, Settings};
+pub use endpoint::Endpoint;
+pub use error::{CallError, Closed, ConnectError};
+pub use link::{KEEP_ALIVE, SILENCE, keep_alive};
+pub use websocket::{Socket, Timings};

@@ -1,0 +1,121 @@
+//! Where a chat service is: one base URL that serves both the WebSocket and the API.
+
+use std::net::SocketAddr;
+
+use url::Url;
+
+use crate::error::ConnectError;
+
+/// A parsed base URL: `ws://`, `wss://`, `http://` or `https://`, with an optional path prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    host: String,
+    port: u16,
+    tls: bool,
+    prefix: String,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Endpoint {
+    /// Reads a base URL.
+    ///
+    /// # Errors
+    /// When it is no URL, has another scheme, or no host. The text says how to mend it.
+    pub fn parse(text: &str) -> Result<Self, ConnectError> {
+        let bad = |why: String| ConnectError::Url { url: text.to_owned(), why };
+        let url = Url::parse(text).map_err(|e| bad(format!("{e}; write it like wss://chat.example.com")))?;
+        let tls = match url.scheme() {
+            "ws" | "http" => false,
+            "wss" | "https" => true,
+            other => return Err(bad(format!("{other}:// is not a chat service's; use ws:// or wss://"))),
+        };
+        let host = url.host_str().filter(|h| !h.is_empty()).ok_or_else(|| bad("it has no host".into()))?;
+        Ok(Self {
+            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port: url.port_or_known_default().unwrap_or(if tls { 443 } else { 80 }),
+            tls,
+            prefix: url.path().trim_end_matches('/').to_owned(),
+            addresses: Vec::new(),
+        })
+    }
+
+    /// Looks the host's addresses up once, so that connecting needs no more look-ups.
+    ///
+    /// # Errors
+    /// When the name can't be resolved within the look-up's own time limits.
+    pub async fn resolved(mut self) -> Result<Self, ConnectError> {
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
+        let found: Vec<_> =
+            found.map_err(|e| ConnectError::Address { host: self.host.clone(), why: e.to_string() })?.collect();
+        if found.is_empty() {
+            return Err(ConnectError::Address { host: self.host.clone(), why: "it has no address".into() });
+        }
+        self.addresses = found;
+        Ok(self)
+    }
+
+    /// The host's name or address, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, the scheme's own unless the URL names another.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether it speaks TLS.
+    pub const fn tls(&self) -> bool {
+        self.tls
+    }
+
+    /// The addresses that [`Endpoint::resolved`] found.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// A path of the service, below the URL's own.
+    pub fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
+    }
+
+    /// `host:port` as the Host header has it.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// A text as it may stand in a query string or as one segment of a path.
+pub fn encode(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_families_of_schemes_are_read() {
+        let e = Endpoint::parse("ws://127.0.0.1:8080/chat/").unwrap();
+        assert_eq!((e.host(), e.port(), e.tls(), e.path("/app").as_str()), ("127.0.0.1", 8080, false, "/chat/app"));
+        let e = Endpoint::parse("https://chat.example.com").unwrap();
+        assert_eq!((e.port(), e.tls(), e.authority().as_str()), (443, true, "chat.example.com:443"));
+        assert_eq!(Endpoint::parse("wss://[::1]").unwrap().authority(), "[::1]:443");
+    }
+
+    #[test]
+    fn what_is_no_chat_url_is_refused_in_words() {
+        for (url, word) in [("ftp://x", "use ws://"), ("127.0.0.1:80", "write it like"), ("ws://", "host")] {
+            assert!(Endpoint::parse(url).unwrap_err().to_string().contains(word), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_has_a_meaning_in_urls_is_escaped() {
+        assert_eq!(encode("a b&c/d{\"é"), "a%20b%26c%2Fd%7B%22%C3%A9");
+    }
+}

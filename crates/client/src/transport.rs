@@ -1,0 +1,111 @@
+//! A byte stream to a chat service: TCP, or TLS over it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use measure::Clock;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::endpoint::Endpoint;
+use crate::error::ConnectError;
+
+/// TCP, or TLS over it.
+#[derive(Debug)]
+pub enum Transport {
+    /// `ws://`, `http://`
+    Plain(TcpStream),
+    /// `wss://`, `https://`
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// How long the parts of opening took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// The TCP handshake.
+    pub tcp: Duration,
+    /// The TLS handshake, if there was one.
+    pub tls: Option<Duration>,
+}
+
+/// Opens a stream to `endpoint`, without Nagle's delay.
+///
+/// # Errors
+/// When the host can't be found or reached, its certificate isn't trusted, or the deadline passes.
+pub async fn open(endpoint: &Endpoint, clock: &Clock, deadline: Instant) -> Result<(Transport, Opened), ConnectError> {
+    let start = clock.now();
+    let tcp = timeout_at(deadline, dial(endpoint)).await.map_err(|_| ConnectError::Timeout { step: "tcp" })?;
+    let tcp = tcp.map_err(|e| ConnectError::Io { step: "tcp", error: e.into() })?;
+    let connected = clock.now();
+    let opened = Opened { tcp: connected.since(start), tls: None };
+    if !endpoint.tls() {
+        return Ok((Transport::Plain(tcp), opened));
+    }
+    let name = ServerName::try_from(endpoint.host().to_owned()).map_err(|e| ConnectError::Tls(e.to_string()))?;
+    let handshake = TlsConnector::from(tls_config()).connect(name, tcp);
+    let tls = timeout_at(deadline, handshake).await.map_err(|_| ConnectError::Timeout { step: "tls" })?;
+    let tls = tls.map_err(|e| ConnectError::Tls(e.to_string()))?;
+    Ok((Transport::Tls(Box::new(tls)), Opened { tls: Some(clock.now().since(connected)), ..opened }))
+}
+
+async fn dial(endpoint: &Endpoint) -> io::Result<TcpStream> {
+    let tcp = match endpoint.addresses() {
+        [] => TcpStream::connect((endpoint.host(), endpoint.port())).await?,
+        known => TcpStream::connect(known).await?,
+    };
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
+/// One configuration for the process: the Mozilla roots, no client certificate.
+fn tls_config() -> Arc<rustls::ClientConfig> {
+    static CONFIG: OnceLock<Arc<rustls::ClientConfig>> = OnceLock::new();
+    let make = || {
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring serves the default versions");
+        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    };
+    Arc::clone(CONFIG.get_or_init(make))
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(s) => Pin::new(s).poll_read(cx, buf),
+            Self::Tls(s) => Pin::new(s).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(s) => Pin::new(s).poll_write(cx, buf),
+            Self::Tls(s) => Pin::new(s).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(s) => Pin::new(s).poll_flush(cx),
+            Self::Tls(s) => Pin::new(s).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(s) => Pin::new(s).poll_shutdown(cx),
+            Self::Tls(s) => Pin::new(s).poll_shutdown(cx),
+        }
+    }
+}

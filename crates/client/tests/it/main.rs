@@ -1,0 +1,126 @@
+//! The client against a fake chat server with faults.
+
+#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "shared with the tests of the worker")]
+mod fake;
+
+use std::time::Duration;
+
+use client::{Client, ConnectError, Endpoint, Notice, Notices, Settings};
+use fake::{Fake, Out};
+use tokio::time::timeout;
+use wire::api::OutgoingMessage;
+
+const SOON: Duration = Duration::from_secs(10);
+const CID: &str = "messaging:den";
+
+async fn settings(fake: &Fake) -> Settings {
+    Settings::new(Endpoint::parse(&fake.url()).unwrap().resolved().await.unwrap(), "key", "ann", "a.b.c")
+}
+
+async fn next(notices: &mut Notices) -> Notice {
+    timeout(SOON, notices.recv()).await.expect("a notice in time").expect("the connection lives")
+}
+
+/// The `seq` of the next event.
+async fn next_event(notices: &mut Notices) -> (u64, bool) {
+    loop {
+        let notice = next(notices).await;
+        if let (Notice::Event { recovered, .. }, Some(seq)) = (&notice, notice.head().and_then(|h| h.seq)) {
+            return (seq, *recovered);
+        }
+    }
+}
+
+fn say(text: &str) -> OutgoingMessage {
+    OutgoingMessage { text: text.to_owned(), ..OutgoingMessage::default() }
+}
+
+#[tokio::test]
+async fn what_is_sent_comes_back() {
+    let fake = Fake::start().await;
+    let (client, mut notices) = Client::connect(settings(&fake).await).await.unwrap();
+    assert!(client.timings().tls.is_none() && client.timings().upgrade > Duration::ZERO);
+    assert_eq!(client.watch(CID).await.unwrap().seq, 0);
+    let mut sent_at = None;
+    let answer = client.send(CID, |at| {
+        sent_at = Some(at);
+        say("hello")
+    });
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.value.message.text, "hello");
+    assert!(sent_at == Some(answer.sent) && answer.answered > answer.sent);
+    assert_eq!(next_event(&mut notices).await, (1, false));
+    client.close().await;
+    timeout(SOON, async {
+        while fake.connections() > 0 {
+            tokio::task::yield_now().await
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn what_was_missed_is_recovered_once_after_a_reconnect() {
+    let fake = Fake::start().await;
+    let (client, mut notices) = Client::connect(settings(&fake).await).await.unwrap();
+    client.watch(CID).await.unwrap();
+    client.send(CID, |_| say("one")).await.unwrap();
+    assert_eq!(next_event(&mut notices).await, (1, false));
+    fake.end_all(&Out::Close(4008, "slow reader"));
+    assert!(matches!(next(&mut notices).await, Notice::Lost { closed, .. } if closed.kind() == "4008 slow reader"));
+    for text in ["two", "three"] {
+        fake.publish(CID, &serde_json::json!({"text": text}));
+    }
+    let mut got = vec![next_event(&mut notices).await, next_event(&mut notices).await];
+    timeout(SOON, async {
+        while fake.watchers(CID) == 0 {
+            tokio::task::yield_now().await
+        }
+    })
+    .await
+    .unwrap();
+    client.send(CID, |_| say("four")).await.unwrap();
+    got.push(next_event(&mut notices).await);
+    assert_eq!(got, [(2, true), (3, true), (4, false)]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_final_and_says_why() {
+    let fake = Fake::start().await;
+    fake.faults.lock().unwrap().reject = true;
+    let error = Client::connect(settings(&fake).await).await.unwrap_err();
+    assert!(matches!(&error, ConnectError::Rejected(e) if e.message == "go away"), "{error}");
+    assert!(!error.is_transient());
+}
+
+#[tokio::test]
+async fn closing_with_1000_is_the_end() {
+    let fake = Fake::start().await;
+    let (_client, mut notices) = Client::connect(settings(&fake).await).await.unwrap();
+    fake.end_all(&Out::Close(1000, "bye"));
+    assert!(matches!(next(&mut notices).await, Notice::Gone { why, .. } if why.contains("bye")));
+    assert!(timeout(SOON, notices.recv()).await.expect("the end in time").is_none());
+}
+
+#[tokio::test]
+async fn errors_are_told_apart() {
+    let fake = Fake::start().await;
+    let (client, _notices) = Client::connect(settings(&fake).await).await.unwrap();
+    fake.faults.lock().unwrap().rate_limit = true;
+    assert_eq!(client.send(CID, |_| say("x")).await.unwrap_err().kind(), "429 rate limited");
+    let nobody = Endpoint::parse("ws://127.0.0.1:1").unwrap();
+    let error = Client::connect(Settings::new(nobody, "key", "ann", "t")).await.unwrap_err();
+    assert_eq!(error.kind(), "connection refused");
+}
+
+#[tokio::test]
+async fn one_connection_serves_call_after_call() {
+    let fake = Fake::start().await;
+    let (client, _notices) = Client::connect(settings(&fake).await).await.unwrap();
+    for _ in 0..20 {
+        client.api().app(client.caller()).await.unwrap();
+    }
+    assert!(format!("{:?}", settings(&fake).await).contains("ann"));
+    assert!(!format!("{:?}", settings(&fake).await).contains("a.b.c"), "secrets are not shown");
+}
