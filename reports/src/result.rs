@@ -37,6 +37,8 @@ pub struct RunResult {
     pub completeness: Completeness,
     /// The same by cohort.
     pub completeness_by_cohort: BTreeMap<String, Completeness>,
+    /// The first few events that were lost, duplicated or reordered, in words: user, channel, number.
+    pub loss_examples: Vec<String>,
     /// Latencies by metric name, over all cohorts.
     pub metrics: BTreeMap<String, Latency>,
     /// Latencies by cohort name, then metric name.
