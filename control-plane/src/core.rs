@@ -1,0 +1,250 @@
+//! The whole control plane without I/O: the fleet, and the runs, one after the other.
+//!
+//! One run at a time: two at once on the same hosts would measure each other.
+
+use std::collections::BTreeMap;
+
+use measure::Timestamp;
+use proto::control::Hello;
+
+use crate::fleet::{Connection, Fleet};
+use crate::limits::Limits;
+use crate::run::{AgentEvent, Closing, Effect, Event, Happening, Order, Plan, Run, RunState};
+
+/// Runs that may wait for their turn.
+const QUEUE_MAX: usize = 64;
+/// Ended runs that are remembered.
+const ENDED_MAX: usize = 1_000;
+
+/// Something from outside.
+#[derive(Debug)]
+pub enum Input {
+    /// An agent dialled.
+    Join(Connection, Box<Hello>),
+    /// An agent said something; `None`: only that it lives.
+    Report(Connection, Option<(String, AgentEvent)>),
+    /// An agent's stream broke.
+    BrokeOff(Connection),
+    /// Something happened to a run.
+    Run(String, Event),
+    /// Time has passed.
+    Tick,
+}
+
+/// Something to be done outside.
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    /// Tell the agent its name.
+    Welcome(Connection, String),
+    /// Send the agent away, with the reason.
+    Reject(Connection, String),
+    /// Give an order that concerns a run.
+    Order(Connection, String, Order),
+    /// Ask the data plane to open a run.
+    Open {
+        /// Which.
+        run: String,
+        /// The start instant.
+        start: Timestamp,
+        /// Who will ship, and how many users each has.
+        sources: Vec<(String, u64)>,
+    },
+    /// Ask the data plane to close a run.
+    Close(String, Closing),
+    /// A line of a run's story.
+    Note(String, Happening),
+    /// A run stands somewhere else now.
+    State(String, RunState),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Core {
+    limits: Limits,
+    fleet: Fleet,
+    names: BTreeMap<Connection, String>,
+    runs: BTreeMap<String, Run>,
+    /// Runs in the order of their submission.
+    order: Vec<String>,
+    last_idle: Vec<crate::run::Candidate>,
+}
+
+impl Core {
+    /// An empty control plane. `clock_id` names its clock.
+    pub fn new(limits: Limits, clock_id: String) -> Self {
+        Self {
+            limits,
+            fleet: Fleet::new(limits.lease, clock_id),
+            names: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            order: Vec::new(),
+            last_idle: Vec::new(),
+        }
+    }
+
+    /// Queues a run; `id` must be new.
+    ///
+    /// # Errors
+    /// When too many wait already.
+    pub fn submit(&mut self, id: &str, plan: Plan) -> Result<(), String> {
+        let alive = self.runs.values().filter(|r| r.state() != RunState::Ended).count();
+        if alive > QUEUE_MAX {
+            return Err(format!("{QUEUE_MAX} runs wait already: stop some, or come back later"));
+        }
+        let is_old = |id: &String| self.runs.get(id).is_some_and(|r| r.state() == RunState::Ended);
+        if self.order.len() >= ENDED_MAX
+            && let Some(i) = self.order.iter().position(is_old)
+        {
+            self.runs.remove(&self.order.remove(i));
+        }
+        self.runs.insert(id.to_owned(), Run::new(plan, self.limits));
+        self.order.push(id.to_owned());
+        Ok(())
+    }
+
+    /// Takes what happened at `now`; answers what to do, in order.
+    pub fn step(&mut self, now: Timestamp, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        match input {
+            Input::Join(connection, hello) => self.join(now, connection, *hello, &mut out),
+            Input::Report(connection, report) => self.report(now, connection, report, &mut out),
+            Input::BrokeOff(connection) => {
+                if let Some(name) = self.names.remove(&connection) {
+                    self.fleet.broke_off(&name, connection);
+                }
+            }
+            Input::Run(id, event) => self.step_run(now, &id, event, &mut out),
+            Input::Tick => {}
+        }
+        self.pass_time(now, &mut out);
+        out
+    }
+
+    /// The next instant at which a [`Input::Tick`] is wanted, if nothing happens before.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let run = self.current().and_then(|id| self.runs[id].deadline());
+        self.fleet.deadline().into_iter().chain(run).min()
+    }
+
+    fn join(&mut self, now: Timestamp, connection: Connection, hello: Hello, out: &mut Vec<Output>) {
+        match self.fleet.join(now, hello, connection) {
+            Ok(joined) => {
+                self.names.insert(connection, joined.name.clone());
+                out.push(Output::Welcome(connection, joined.name));
+                out.extend(joined.waiting.into_iter().map(|(run, order)| Output::Order(connection, run, order)));
+            }
+            Err(why) => out.push(Output::Reject(connection, why)),
+        }
+    }
+
+    fn report(
+        &mut self,
+        now: Timestamp,
+        connection: Connection,
+        report: Option<(String, AgentEvent)>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(name) = self.names.get(&connection).cloned() else { return };
+        if !self.fleet.hear(now, &name, connection) {
+            return;
+        }
+        let Some((run, event)) = report else { return };
+        if self.fleet.run_of(&name) == Some(run.as_str()) {
+            self.step_run(now, &run, Event::Agent(name, event), out);
+        } else if matches!(event, AgentEvent::Ready | AgentEvent::Progress(_)) {
+            // It was lost, or the run is over, and it does not know.
+            out.push(Output::Order(connection, run, Order::Stop("you are not part of this run (any more)".to_owned())));
+        }
+    }
+
+    /// The run that is under way, or the first that waits.
+    fn current(&self) -> Option<&String> {
+        self.order.iter().find(|id| self.runs[*id].state() != RunState::Ended)
+    }
+
+    fn pass_time(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let gone = self.fleet.expire(now);
+        // Who is free comes first, so that no shard of a lost agent goes to another lost one.
+        if let Some(id) = self.current().cloned() {
+            let idle = self.fleet.idle();
+            if idle != self.last_idle {
+                self.last_idle.clone_from(&idle);
+                self.step_run(now, &id, Event::Idle(idle), out);
+            }
+        }
+        for (name, run, why) in gone {
+            self.names.retain(|_, n| *n != name);
+            if let Some(run) = run {
+                self.step_run(now, &run, Event::Agent(name, AgentEvent::Lost(why)), out);
+            }
+        }
+        if let Some(id) = self.current().cloned() {
+            self.step_run(now, &id, Event::Tick, out);
+        }
+        self.give_turn(now, out);
+    }
+
+    /// The first run that isn't over has its turn.
+    fn give_turn(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        while let Some(id) = self.current().cloned() {
+            let waits = self.runs[&id].state() == RunState::Queued && self.runs[&id].deadline().is_none();
+            if !waits {
+                return;
+            }
+            self.last_idle = self.fleet.idle();
+            self.step_run(now, &id, Event::Idle(self.last_idle.clone()), out);
+            self.step_run(now, &id, Event::Turn, out);
+        }
+    }
+
+    fn step_run(&mut self, now: Timestamp, id: &str, event: Event, out: &mut Vec<Output>) {
+        let Some(run) = self.runs.get_mut(id) else { return };
+        let before = run.state();
+        let effects = run.step(now, event);
+        let after = run.state();
+        for effect in effects {
+            self.apply(id, effect, out);
+        }
+        if before != after {
+            out.push(Output::State(id.to_owned(), after));
+        }
+    }
+
+    fn apply(&mut self, id: &str, effect: Effect, out: &mut Vec<Output>) {
+        match effect {
+            Effect::Order(name, order) => {
+                if matches!(order, Order::Prepare { .. }) {
+                    self.fleet.assign(&name, Some(id));
+                }
+                if let Some(connection) = self.fleet.route(&name, id, &order) {
+                    out.push(Output::Order(connection, id.to_owned(), order));
+                }
+            }
+            Effect::Open { start, sources } => out.push(Output::Open { run: id.to_owned(), start, sources }),
+            Effect::Close(closing) => out.push(Output::Close(id.to_owned(), closing)),
+            Effect::Note(happening) => out.push(Output::Note(id.to_owned(), happening)),
+            Effect::Release(name) => {
+                if self.fleet.run_of(&name) == Some(id) {
+                    self.fleet.assign(&name, None);
+                }
+            }
+            // The change of state says it.
+            Effect::Ended => {}
+        }
+    }
+
+    /// The fleet.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// A run.
+    pub fn run(&self, id: &str) -> Option<&Run> {
+        self.runs.get(id)
+    }
+
+    /// Runs in the order of their submission.
+    pub fn runs(&self) -> impl DoubleEndedIterator<Item = (&String, &Run)> {
+        self.order.iter().filter_map(|id| self.runs.get_key_value(id))
+    }
+}

@@ -1,0 +1,67 @@
+//! How long each thing may take. Every wait of a run has one of these as its deadline.
+
+use std::time::Duration;
+
+/// Deadlines of the control plane. The defaults suit a fleet on one machine as well as one over several hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// An agent that says nothing for so long is lost.
+    pub lease: Duration,
+    /// How long a run waits, once it is its turn, for workers that can hold its users.
+    pub queue: Duration,
+    /// How long agents may take to answer a Prepare. All attempts of a run together may take three times that.
+    pub prepare: Duration,
+    /// How long agents may take to put a Prepare away before they are prepared for another shard.
+    pub recall: Duration,
+    /// How long the data plane may take to open a run, retries included.
+    pub open: Duration,
+    /// From the decision to start to the start instant, where all agents share the control plane's clock.
+    pub start_margin: Duration,
+    /// The same where an agent has another clock: its offset is an estimate and its link is longer.
+    pub start_margin_remote: Duration,
+    /// How long workers may go on after the planned end before they are told to stop.
+    pub overrun: Duration,
+    /// How long agents may take to say Finished after a Stop.
+    pub drain: Duration,
+    /// The same when somebody waits at a terminal.
+    pub drain_interrupted: Duration,
+    /// How long the data plane waits for the last intervals of sources that are alive.
+    pub goodbye: Duration,
+    /// How long the data plane may take to close a run, retries included; more than `goodbye`.
+    pub report: Duration,
+    /// How long the control plane may take to end when told to.
+    pub shutdown: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let s = Duration::from_secs;
+        Self {
+            lease: s(3),
+            queue: s(60),
+            prepare: s(30),
+            recall: s(2),
+            open: s(20),
+            start_margin: Duration::from_millis(300),
+            start_margin_remote: s(1),
+            overrun: s(15),
+            drain: s(10),
+            drain_interrupted: s(3),
+            goodbye: s(10),
+            report: s(60),
+            shutdown: Duration::from_millis(3_500),
+        }
+    }
+}
+
+impl Limits {
+    /// The longest that a run with this planned duration can take from its turn to its end, whatever fails.
+    pub fn longest(&self, planned: Duration) -> Duration {
+        let before = self.queue + 3 * self.prepare + self.open + 2 * Self::START_MARGIN_MAX;
+        let after = self.overrun + 2 * self.drain + self.report;
+        before + planned + after
+    }
+
+    /// Margins double when the data plane is slow to open a run, up to this.
+    pub(crate) const START_MARGIN_MAX: Duration = Duration::from_secs(5);
+}

@@ -1,0 +1,358 @@
+//! One run, from the queue to its verdict: a state machine without I/O.
+//!
+//! ```text
+//! queued → preparing ⇄ recalling
+//!              ↓
+//!           opening → running → draining (workers, then probes) → reporting → ended
+//! ```
+//!
+//! [`Run::step`] takes what happened and answers what to do. Every state but the queue before its turn has a deadline
+//! ([`Run::deadline`]), so that a run ends whatever agents and data plane do or leave undone.
+
+mod event;
+mod finish;
+mod plan;
+mod prepare;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use measure::Timestamp;
+
+pub use event::{AgentEvent, Closing, Effect, Event, Happening, Judgement, Order, Outcome, Verdict, kind};
+pub use plan::{Candidate, Kind, Phase, Plan, Share, choose, grouped, users_of_shard};
+
+use crate::limits::Limits;
+
+/// Happenings that a run keeps; later ones are dropped, but for the last.
+const HAPPENINGS_MAX: usize = 10_000;
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Waits for its turn (no deadline), then for agents.
+    Queued { until: Option<Timestamp> },
+    /// Shards are handed out; waits for Ready of all.
+    Preparing { until: Timestamp },
+    /// Shards are taken back, to be handed out in another way.
+    Recalling { until: Timestamp },
+    /// The data plane is asked to open the run.
+    Opening { until: Timestamp, start: Timestamp, step: Opening },
+    /// Agents have been told the start.
+    Running,
+    /// The planned end has passed, or the run is being stopped.
+    Draining { until: Timestamp, stage: Stage },
+    /// The data plane judges.
+    Reporting { until: Timestamp },
+    /// Over.
+    Ended,
+}
+
+/// Where asking the data plane to open the run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    /// It was asked.
+    Asked,
+    /// It could not be asked; again at this instant.
+    Again(Timestamp),
+}
+
+/// Who the run waits for while it drains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Workers, who end by themselves.
+    Workers,
+    /// Workers, who were told to stop.
+    StoppedWorkers,
+    /// Probes, who were told to stop.
+    Probes,
+}
+
+/// What people call a run's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    /// Waits for its turn or for agents.
+    Queued,
+    /// Agents and data plane get ready.
+    Preparing,
+    /// Load is on.
+    Running,
+    /// Load ends.
+    Draining,
+    /// The data plane judges and renders.
+    Reporting,
+    /// Over.
+    Ended,
+}
+
+/// An agent that takes part.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its part.
+    pub share: Share,
+    /// How far it is.
+    pub state: MemberState,
+    /// Its users that are connected, as it said last.
+    pub connected: u64,
+}
+
+/// How far an agent of a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberState {
+    /// Was told to prepare.
+    Preparing,
+    /// Holds its shard.
+    Ready,
+    /// Was told the start.
+    Running,
+    /// Said that it is done.
+    Finished,
+    /// Is gone.
+    Lost,
+}
+
+impl MemberState {
+    /// Nothing more is to be expected of it.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Finished | Self::Lost)
+    }
+
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// One run.
+#[derive(Debug)]
+pub struct Run {
+    plan: Plan,
+    limits: Limits,
+    state: State,
+    members: BTreeMap<String, Member>,
+    /// Free agents that are not of the run, as last told.
+    spare: Vec<Candidate>,
+    /// Agents that this run does not ask again, and why.
+    excluded: BTreeMap<String, String>,
+    /// Preparing ends then, however many attempts there were.
+    prepare_until: Timestamp,
+    margin: Duration,
+    last_open_error: String,
+    /// The data plane was asked to open the run at least once.
+    touched_data_plane: bool,
+    data_plane_up: bool,
+    start: Option<Timestamp>,
+    phase: Option<usize>,
+    stopping: Option<String>,
+    interrupted: bool,
+    invalid: Vec<String>,
+    happenings: Vec<Happening>,
+    judgement: Option<Judgement>,
+    verdict: Option<Verdict>,
+}
+
+impl Run {
+    /// A run that waits for its turn.
+    pub fn new(plan: Plan, limits: Limits) -> Self {
+        Self {
+            plan,
+            limits,
+            state: State::Queued { until: None },
+            members: BTreeMap::new(),
+            spare: Vec::new(),
+            excluded: BTreeMap::new(),
+            prepare_until: Timestamp::default(),
+            margin: limits.start_margin,
+            last_open_error: String::new(),
+            touched_data_plane: false,
+            data_plane_up: true,
+            start: None,
+            phase: None,
+            stopping: None,
+            interrupted: false,
+            invalid: Vec::new(),
+            happenings: Vec::new(),
+            judgement: None,
+            verdict: None,
+        }
+    }
+
+    /// Takes what happened at `now`; answers what to do, in order.
+    pub fn step(&mut self, now: Timestamp, event: Event) -> Vec<Effect> {
+        let mut out = Vec::new();
+        match event {
+            _ if self.state == State::Ended => {}
+            Event::Turn => self.take_turn(now, &mut out),
+            Event::Idle(agents) => {
+                self.spare = agents;
+                self.try_plan(now, &mut out);
+            }
+            Event::Agent(name, event) => self.agent(now, &name, event, &mut out),
+            Event::Opened => self.opened(now, &mut out),
+            Event::OpenFailed { reason, refused } => self.open_failed(now, reason, refused, &mut out),
+            Event::Live(answer) => self.live(now, answer, &mut out),
+            Event::Closed(judgement) => self.closed(now, judgement, &mut out),
+            Event::CloseFailed(reason) => self.close_failed(now, &reason, &mut out),
+            Event::Stop { reason, interrupted } => {
+                self.interrupted |= interrupted && !matches!(self.state, State::Reporting { .. });
+                self.stop(now, kind::STOPPED, reason, &mut out);
+            }
+            Event::Tick => {}
+        }
+        self.pass_time(now, &mut out);
+        out
+    }
+
+    /// The next instant at which the run wants a [`Event::Tick`], if nothing happens before.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Queued { until } => until,
+            State::Opening { until, step: Opening::Again(at), .. } => Some(until.min(at)),
+            State::Preparing { until }
+            | State::Recalling { until }
+            | State::Opening { until, .. }
+            | State::Draining { until, .. }
+            | State::Reporting { until } => Some(until),
+            State::Running => self.start.map(|start| {
+                let next = self.phase.map_or(0, |i| i + 1);
+                let phase = self.plan.phases.get(next).map_or(self.plan.duration, |p| p.start);
+                start + phase.min(self.plan.duration)
+            }),
+            State::Ended => None,
+        }
+    }
+
+    fn pass_time(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        self.enter_phases(now, out);
+        match self.state {
+            State::Queued { until: Some(until) } if now >= until => self.queue_is_over(now, out),
+            State::Preparing { until } if now >= until => self.exclude_silent(now, out),
+            State::Recalling { until } if now >= until => self.hand_out_again(now, out),
+            State::Opening { until, .. } if now >= until => self.data_plane_unreachable(now, out),
+            State::Opening { step: Opening::Again(at), .. } if now >= at => self.ask_to_open(now, out),
+            State::Running if self.start.is_some_and(|start| now >= start + self.plan.duration) => {
+                self.state = State::Draining { until: now + self.limits.overrun, stage: Stage::Workers };
+                self.drain_on(now, out);
+            }
+            State::Draining { until, stage } if now >= until => self.drain_is_over(now, stage, out),
+            State::Reporting { until } if now >= until => {
+                self.close_failed(now, "it did not answer before the deadline", out);
+            }
+            _ => {}
+        }
+    }
+
+    fn enter_phases(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let Some(start) = self.start.filter(|_| self.state == State::Running) else { return };
+        while let Some(phase) = self.plan.phases.get(self.phase.map_or(0, |i| i + 1)) {
+            let at = start + phase.start;
+            if now < at {
+                return;
+            }
+            let text = format!("phase `{}` begins", phase.name);
+            self.phase = Some(self.phase.map_or(0, |i| i + 1));
+            self.note(at, kind::PHASE, text, out);
+        }
+    }
+
+    fn agent(&mut self, now: Timestamp, name: &str, event: AgentEvent, out: &mut Vec<Effect>) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        match (self.state, event) {
+            (_, AgentEvent::Progress(connected)) => member.connected = connected,
+            (State::Preparing { .. }, AgentEvent::Ready) => {
+                member.state = MemberState::Ready;
+                self.open_when_ready(now, out);
+            }
+            (State::Preparing { .. } | State::Recalling { .. }, event) => self.left_early(now, name, event, out),
+            (_, AgentEvent::Ready) => {}
+            (_, AgentEvent::Finished(error)) => self.finished(now, name, error, out),
+            (_, AgentEvent::Refused(why)) => self.lost(now, name, &format!("refused to go on: {why}"), out),
+            (_, AgentEvent::Lost(why)) => self.lost(now, name, &why, out),
+        }
+    }
+
+    fn live(&mut self, now: Timestamp, answer: Result<Option<String>, String>, out: &mut Vec<Effect>) {
+        if !matches!(self.state, State::Running | State::Draining { .. }) {
+            return;
+        }
+        let up = answer.is_ok();
+        match answer {
+            Ok(Some(reason)) if self.state == State::Running => self.stop(now, kind::ABORTED, reason, out),
+            Err(why) if self.data_plane_up => {
+                let text = format!("the data plane does not answer ({why}); probes keep what they measure");
+                self.note(now, kind::DATA_PLANE_LOST, text, out);
+            }
+            Ok(_) if !self.data_plane_up => {
+                self.note(now, kind::DATA_PLANE_BACK, "the data plane answers again".to_owned(), out);
+            }
+            _ => {}
+        }
+        self.data_plane_up = up;
+    }
+
+    fn note(&mut self, at: Timestamp, kind: &'static str, text: String, out: &mut Vec<Effect>) {
+        let happening = Happening { at, kind, text };
+        if self.happenings.len() < HAPPENINGS_MAX || kind == kind::ENDED {
+            self.happenings.push(happening.clone());
+        }
+        out.push(Effect::Note(happening));
+    }
+
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&String, &Member)> {
+        self.members.iter().filter(move |(_, m)| m.share.agent.kind == kind)
+    }
+
+    /// What it runs.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> RunState {
+        match self.state {
+            State::Queued { .. } => RunState::Queued,
+            State::Preparing { .. } | State::Recalling { .. } | State::Opening { .. } => RunState::Preparing,
+            State::Running => RunState::Running,
+            State::Draining { .. } => RunState::Draining,
+            State::Reporting { .. } => RunState::Reporting,
+            State::Ended => RunState::Ended,
+        }
+    }
+
+    /// The start instant, once agents have been told.
+    pub fn start(&self) -> Option<Timestamp> {
+        self.start
+    }
+
+    /// The agents that take part, by name.
+    pub fn members(&self) -> &BTreeMap<String, Member> {
+        &self.members
+    }
+
+    /// The phase that is on.
+    pub fn phase(&self) -> Option<&str> {
+        self.phase.and_then(|i| self.plan.phases.get(i)).map(|p| p.name.as_str())
+    }
+
+    /// Its story so far, oldest first.
+    pub fn happenings(&self) -> &[Happening] {
+        &self.happenings
+    }
+
+    /// How it ended; `None` before that.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref()
+    }
+
+    /// Where its report is, once the data plane has closed it.
+    pub fn judgement(&self) -> Option<&Judgement> {
+        self.judgement.as_ref()
+    }
+}

@@ -1,0 +1,191 @@
+//! What happens to a run, and what it wants done.
+
+use measure::Timestamp;
+
+use super::plan::Candidate;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// No other run is under way: this one may take agents.
+    Turn,
+    /// Who is joined and free, now.
+    Idle(Vec<Candidate>),
+    /// An agent said something, or nothing any more.
+    Agent(String, AgentEvent),
+    /// The data plane has opened the run.
+    Opened,
+    /// The data plane could not be asked to open the run, or would not.
+    OpenFailed {
+        /// Why, in words.
+        reason: String,
+        /// Trying again is no use.
+        refused: bool,
+    },
+    /// The data plane answers (`Ok`: with the reason to stop, if a threshold asks for it), or doesn't.
+    Live(Result<Option<String>, String>),
+    /// The data plane has closed the run.
+    Closed(Judgement),
+    /// The data plane could not be asked to close the run, or would not.
+    CloseFailed(String),
+    /// Somebody wants the run to stop.
+    Stop {
+        /// Why, in words.
+        reason: String,
+        /// By its user.
+        interrupted: bool,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// What an agent does to a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AgentEvent {
+    /// It holds its shard and waits for the start.
+    Ready,
+    /// It can't or won't take its shard.
+    Refused(String),
+    /// How many of its users are connected.
+    Progress(u64),
+    /// It is done; with an error, or none.
+    Finished(Option<String>),
+    /// Its lease ran out, or it left; why, in words.
+    Lost(String),
+}
+
+/// How a run went, as the data plane sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// Passed, failed or invalid.
+    pub outcome: Outcome,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// The run's directory, on the data plane's host.
+    pub dir: String,
+    /// The report in it.
+    pub report_path: String,
+}
+
+/// How a run went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// All thresholds hold.
+    Passed,
+    /// A threshold doesn't.
+    Failed,
+    /// The measurement can't be trusted, or there is none.
+    Invalid,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Verdict {
+    /// Passed, failed or invalid.
+    pub outcome: Outcome,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// It was stopped by its user.
+    pub interrupted: bool,
+}
+
+/// What a run wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Tell an agent.
+    Order(String, Order),
+    /// Ask the data plane to open the run; answer with [`Event::Opened`] or [`Event::OpenFailed`].
+    Open {
+        /// The start instant.
+        start: Timestamp,
+        /// Who will ship measurements, and how many users each has (0: a probe).
+        sources: Vec<(String, u64)>,
+    },
+    /// Ask the data plane to close the run; answer with [`Event::Closed`] or [`Event::CloseFailed`].
+    Close(Closing),
+    /// Tell people, and the report.
+    Note(Happening),
+    /// The agent is free again.
+    Release(String),
+    /// The run has ended; its verdict stands.
+    Ended,
+}
+
+/// What an agent is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Get ready for shard `index` of `count`.
+    Prepare {
+        /// Which shard …
+        index: u32,
+        /// … of how many.
+        count: u32,
+    },
+    /// Begin at this instant of the control plane's clock.
+    Start(Timestamp),
+    /// End; why, in words.
+    Stop(String),
+}
+
+/// What the data plane must know to judge a run that is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Closing {
+    /// Sources that will ship nothing more.
+    pub lost: Vec<String>,
+    /// Why the run can't be trusted.
+    pub invalid: Vec<String>,
+    /// It was stopped by its user.
+    pub interrupted: bool,
+    /// When its last agent ended.
+    pub ended: Timestamp,
+    /// Until when the answer is waited for.
+    pub until: Timestamp,
+}
+
+/// A line in the story of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Happening {
+    /// When.
+    pub at: Timestamp,
+    /// A word that programs know; see [`kind`].
+    pub kind: &'static str,
+    /// A sentence for people.
+    pub text: String,
+}
+
+/// The kinds of [`Happening`].
+pub mod kind {
+    /// Shards are handed out.
+    pub const PREPARING: &str = "preparing";
+    /// The start instant is set.
+    pub const STARTED: &str = "started";
+    /// A phase begins.
+    pub const PHASE: &str = "phase";
+    /// An agent can't or won't take its shard.
+    pub const REFUSED: &str = "refused";
+    /// A worker is gone.
+    pub const WORKER_LOST: &str = "worker_lost";
+    /// A probe is gone.
+    pub const PROBE_LOST: &str = "probe_lost";
+    /// An agent went on after the planned end and was told to stop.
+    pub const OVERRUN: &str = "overrun";
+    /// An agent ended with an error.
+    pub const AGENT_FAILED: &str = "agent_failed";
+    /// The run was stopped early.
+    pub const STOPPED: &str = "stopped";
+    /// A threshold with `abort` failed.
+    pub const ABORTED: &str = "aborted";
+    /// The data plane does not answer; probes keep what they measure.
+    pub const DATA_PLANE_LOST: &str = "data_plane_lost";
+    /// It answers again.
+    pub const DATA_PLANE_BACK: &str = "data_plane_back";
+    /// The data plane could not be reached until the deadline: the run ends without a report.
+    pub const DATA_PLANE_UNREACHABLE: &str = "data_plane_unreachable";
+    /// The data plane answered, and would not open or close the run.
+    pub const DATA_PLANE_REFUSED: &str = "data_plane_refused";
+    /// Too few agents joined, or were left.
+    pub const NOT_ENOUGH_AGENTS: &str = "not_enough_agents";
+    /// The run has ended.
+    pub const ENDED: &str = "ended";
+}

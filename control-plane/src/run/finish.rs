@@ -1,0 +1,192 @@
+//! From the last load to the verdict: stopping, losses, draining, reporting.
+
+use measure::Timestamp;
+
+use super::{
+    Closing, Effect, Judgement, Kind, Member, MemberState, Order, Outcome, Run, Stage, State, Verdict, grouped, kind,
+};
+
+impl Run {
+    /// Stops early, wherever the run stands.
+    pub(super) fn stop(&mut self, now: Timestamp, kind: &'static str, reason: String, out: &mut Vec<Effect>) {
+        if self.stopping.is_some() && !matches!(self.state, State::Draining { .. }) {
+            return;
+        }
+        match self.state {
+            State::Ended | State::Reporting { .. } => {}
+            State::Draining { until, stage: stage @ (Stage::StoppedWorkers | Stage::Probes) } => {
+                self.state = State::Draining { until: until.min(now + self.drain_limit()), stage };
+            }
+            State::Queued { .. } | State::Preparing { .. } | State::Recalling { .. } => {
+                self.give_up(now, kind, reason, out);
+            }
+            State::Opening { .. } | State::Running | State::Draining { .. } => {
+                self.note(now, kind, reason.clone(), out);
+                if self.start.is_none() {
+                    self.invalid.push(format!("stopped before the start: {reason}"));
+                }
+                self.stop_workers(now, reason, out);
+            }
+        }
+    }
+
+    fn drain_limit(&self) -> std::time::Duration {
+        if self.interrupted { self.limits.drain_interrupted } else { self.limits.drain }
+    }
+
+    fn stop_workers(&mut self, now: Timestamp, reason: String, out: &mut Vec<Effect>) {
+        for (name, _) in self.of_kind(Kind::Worker).filter(|(_, m)| !m.state.is_over()) {
+            out.push(Effect::Order(name.clone(), Order::Stop(reason.clone())));
+        }
+        self.stopping = Some(reason);
+        self.state = State::Draining { until: now + self.drain_limit(), stage: Stage::StoppedWorkers };
+        self.drain_on(now, out);
+    }
+
+    /// Goes on to the next stage if everybody that the present one waits for is done.
+    pub(super) fn drain_on(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let done = |run: &Self, kind| run.of_kind(kind).all(|(_, m)| m.state.is_over());
+        match self.state {
+            State::Draining { stage: Stage::Workers | Stage::StoppedWorkers, .. } if done(self, Kind::Worker) => {
+                let reason = self.stopping.clone().unwrap_or_else(|| "the load is over".to_owned());
+                for (name, _) in self.of_kind(Kind::Probe).filter(|(_, m)| !m.state.is_over()) {
+                    out.push(Effect::Order(name.clone(), Order::Stop(reason.clone())));
+                }
+                self.state = State::Draining { until: now + self.drain_limit(), stage: Stage::Probes };
+                self.drain_on(now, out);
+            }
+            State::Draining { stage: Stage::Probes, .. } if done(self, Kind::Probe) => self.report(now, out),
+            _ => {}
+        }
+    }
+
+    pub(super) fn drain_is_over(&mut self, now: Timestamp, stage: Stage, out: &mut Vec<Effect>) {
+        let late = |m: &Member| !m.state.is_over() && (stage == Stage::Probes) == (m.share.agent.kind == Kind::Probe);
+        let late: Vec<String> = self.members.iter().filter(|(_, m)| late(m)).map(|(name, _)| name.clone()).collect();
+        if stage == Stage::Workers {
+            let seconds = self.limits.overrun.as_secs();
+            let text = format!("{} went on for {seconds} s after the planned end: told to stop", late.join(", "));
+            self.note(now, kind::OVERRUN, text, out);
+            self.stop_workers(now, "the planned end has passed".to_owned(), out);
+            return;
+        }
+        let why = format!("it did not say within {} s that it is done", self.drain_limit().as_secs());
+        for name in late {
+            self.lost(now, &name, &why, out);
+        }
+    }
+
+    pub(super) fn finished(&mut self, now: Timestamp, name: &str, error: Option<String>, out: &mut Vec<Effect>) {
+        if matches!(self.state, State::Opening { .. }) {
+            let why = error.unwrap_or_else(|| "it ended before the start".to_owned());
+            return self.lost(now, name, &why, out);
+        }
+        let Some(member) = self.members.get_mut(name).filter(|m| !m.state.is_over()) else { return };
+        member.state = MemberState::Finished;
+        if let Some(error) = error {
+            let text = format!("{name} ended with an error: {error}");
+            self.invalid.push(text.clone());
+            self.note(now, kind::AGENT_FAILED, text, out);
+        }
+        if self.state == State::Running && self.of_kind(Kind::Worker).all(|(_, m)| m.state.is_over()) {
+            self.state = State::Draining { until: now + self.drain_limit(), stage: Stage::Workers };
+        }
+        self.drain_on(now, out);
+    }
+
+    pub(super) fn loss_kind(&self, name: &str) -> &'static str {
+        match self.members.get(name).map(|m| m.share.agent.kind) {
+            Some(Kind::Probe) => kind::PROBE_LOST,
+            _ => kind::WORKER_LOST,
+        }
+    }
+
+    /// A member is gone after all were ready.
+    pub(super) fn lost(&mut self, now: Timestamp, name: &str, why: &str, out: &mut Vec<Effect>) {
+        let loss = self.loss_kind(name);
+        let Some(member) = self.members.get_mut(name).filter(|m| !m.state.is_over()) else { return };
+        member.state = MemberState::Lost;
+        let (users, agent_kind) = (member.share.users, member.share.agent.kind);
+        let mut text = format!("{name} is lost: {why}");
+        if agent_kind == Kind::Worker {
+            text = format!("{text}; its {} users are gone", grouped(users));
+            self.invalid.push(text.clone());
+        } else if self.of_kind(Kind::Probe).filter(|(_, m)| m.state != MemberState::Lost).count()
+            < self.plan.probes as usize
+        {
+            self.invalid.push(text.clone());
+        }
+        self.note(now, loss, text, out);
+        let under_way = matches!(self.state, State::Opening { .. } | State::Running);
+        if under_way && agent_kind == Kind::Worker {
+            if self.of_kind(Kind::Worker).all(|(_, m)| m.state == MemberState::Lost) {
+                self.stop(now, kind::STOPPED, "all workers are lost".to_owned(), out);
+            } else if self.plan.abort_on_worker_loss {
+                self.stop(now, kind::STOPPED, "a worker is lost, and the scenario says `abort`".to_owned(), out);
+            } else if self.state == State::Running && self.of_kind(Kind::Worker).all(|(_, m)| m.state.is_over()) {
+                self.state = State::Draining { until: now + self.drain_limit(), stage: Stage::Workers };
+            }
+        }
+        self.drain_on(now, out);
+    }
+
+    /// Hands the run over to the data plane for its verdict.
+    fn report(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        // A run that never started has nothing to render: somebody waits, and the data plane may not even know it.
+        let patience = if self.start.is_some() { self.limits.report } else { self.limits.drain_interrupted };
+        let until = now + patience;
+        self.state = State::Reporting { until };
+        let lost = self.members.iter().filter(|(_, m)| m.state == MemberState::Lost).map(|(n, _)| n.clone()).collect();
+        let (invalid, interrupted) = (self.invalid.clone(), self.interrupted);
+        out.push(Effect::Close(Closing { lost, invalid, interrupted, ended: now, until }));
+    }
+
+    pub(super) fn closed(&mut self, now: Timestamp, judgement: Judgement, out: &mut Vec<Effect>) {
+        if !matches!(self.state, State::Reporting { .. }) {
+            return;
+        }
+        let mut reasons = judgement.reasons.clone();
+        let ours = self.invalid.iter().filter(|r| !judgement.reasons.contains(r));
+        reasons.extend(ours.cloned());
+        let outcome = if self.invalid.is_empty() { judgement.outcome } else { Outcome::Invalid };
+        self.judgement = Some(judgement);
+        self.end(now, outcome, reasons, out);
+    }
+
+    pub(super) fn close_failed(&mut self, now: Timestamp, why: &str, out: &mut Vec<Effect>) {
+        if !matches!(self.state, State::Reporting { .. }) {
+            return;
+        }
+        let mut reasons = self.invalid.clone();
+        if self.start.is_some() {
+            let text = format!("the data plane could not close the run, so there is no report: {why}");
+            self.note(now, kind::DATA_PLANE_UNREACHABLE, text.clone(), out);
+            reasons.push(text);
+        }
+        self.end(now, Outcome::Invalid, reasons, out);
+    }
+
+    /// Ends a run that has measured nothing.
+    pub(super) fn give_up(&mut self, now: Timestamp, kind: &'static str, why: String, out: &mut Vec<Effect>) {
+        self.note(now, kind, why.clone(), out);
+        for (name, _) in self.members.iter().filter(|(_, m)| !m.state.is_over()) {
+            out.push(Effect::Order(name.clone(), Order::Stop(why.clone())));
+        }
+        self.end(now, Outcome::Invalid, vec![why], out);
+    }
+
+    fn end(&mut self, now: Timestamp, outcome: Outcome, reasons: Vec<String>, out: &mut Vec<Effect>) {
+        let word = match outcome {
+            Outcome::Passed => "passed",
+            Outcome::Failed => "failed",
+            Outcome::Invalid => "invalid",
+        };
+        self.state = State::Ended;
+        self.note(now, kind::ENDED, format!("the run has ended: {word}"), out);
+        self.verdict = Some(Verdict { outcome, reasons, interrupted: self.interrupted });
+        for name in self.members.keys() {
+            out.push(Effect::Release(name.clone()));
+        }
+        out.push(Effect::Ended);
+    }
+}

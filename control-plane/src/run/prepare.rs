@@ -1,0 +1,225 @@
+//! From the queue to the start: agents are picked, hold their shards, and the data plane opens the run.
+
+use std::time::Duration;
+
+use measure::Timestamp;
+
+use super::{
+    AgentEvent, Candidate, Effect, Kind, Member, MemberState, Opening, Order, Run, Share, State, choose, kind,
+};
+use crate::limits::Limits;
+
+/// The start must lie so far ahead when agents are told.
+const LEAD_MIN: Duration = Duration::from_millis(50);
+/// Between two attempts to reach the data plane.
+const OPEN_AGAIN: Duration = Duration::from_millis(250);
+
+impl Run {
+    pub(super) fn take_turn(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        if self.state == (State::Queued { until: None }) {
+            self.state = State::Queued { until: Some(now + self.limits.queue) };
+            self.try_plan(now, out);
+        }
+    }
+
+    /// Hands shards out if it is the run's turn and there are enough agents.
+    pub(super) fn try_plan(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        if !matches!(self.state, State::Queued { until: Some(_) }) {
+            return;
+        }
+        if let Ok(shares) = choose(&self.plan, &self.spare) {
+            self.prepare_until = now + 3 * self.limits.prepare;
+            self.hand_out(now, shares, out);
+        }
+    }
+
+    /// Nobody came: ends with the arithmetic.
+    pub(super) fn queue_is_over(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let missing = choose(&self.plan, &self.spare).err().unwrap_or_default();
+        let text = format!("{missing} (waited {} s)", self.limits.queue.as_secs());
+        self.give_up(now, kind::NOT_ENOUGH_AGENTS, text, out);
+    }
+
+    fn hand_out(&mut self, now: Timestamp, shares: Vec<Share>, out: &mut Vec<Effect>) {
+        self.members.clear();
+        self.spare.retain(|c| !shares.iter().any(|s| s.agent.name == c.name));
+        let count = |kind| shares.iter().filter(|s| s.agent.kind == kind).count();
+        let text = format!(
+            "{} users are shared out over {} workers; {} probes",
+            super::grouped(self.plan.users),
+            count(Kind::Worker),
+            count(Kind::Probe)
+        );
+        self.note(now, kind::PREPARING, text, out);
+        for share in shares {
+            self.hand_to(share, out);
+        }
+        self.state = State::Preparing { until: self.prepare_until.min(now + self.limits.prepare) };
+    }
+
+    fn hand_to(&mut self, share: Share, out: &mut Vec<Effect>) {
+        let name = share.agent.name.clone();
+        out.push(Effect::Order(name.clone(), Order::Prepare { index: share.index, count: share.count }));
+        self.members.insert(name, Member { share, state: MemberState::Preparing, connected: 0 });
+    }
+
+    /// A member refused, ended or was lost before the start.
+    pub(super) fn left_early(&mut self, now: Timestamp, name: &str, event: AgentEvent, out: &mut Vec<Effect>) {
+        let recalling = matches!(self.state, State::Recalling { .. });
+        match event {
+            AgentEvent::Ready | AgentEvent::Progress(_) => return,
+            AgentEvent::Finished(None) if recalling => {
+                if let Some(member) = self.members.get_mut(name) {
+                    member.state = MemberState::Finished;
+                }
+            }
+            AgentEvent::Finished(error) => {
+                let why = error.unwrap_or_else(|| "ended before the start".to_owned());
+                self.exclude(now, name, kind::REFUSED, format!("{name} can't take its shard: {why}"), out);
+            }
+            AgentEvent::Refused(why) => {
+                self.exclude(now, name, kind::REFUSED, format!("{name} refused its shard: {why}"), out);
+            }
+            AgentEvent::Lost(why) => {
+                let kind = self.loss_kind(name);
+                self.exclude(now, name, kind, format!("{name} is lost before the start: {why}"), out);
+            }
+        }
+        if recalling && self.members.values().all(|m| m.state.is_over()) {
+            self.hand_out_again(now, out);
+        }
+    }
+
+    /// Preparing took too long: those that said nothing are not asked again.
+    pub(super) fn exclude_silent(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let is_silent = |m: &Member| m.state == MemberState::Preparing;
+        let silent: Vec<String> = self.members.iter().filter(|(_, m)| is_silent(m)).map(|(n, _)| n.clone()).collect();
+        for name in silent {
+            out.push(Effect::Order(name.clone(), Order::Stop("its answer to Prepare came too late".to_owned())));
+            let text = format!("{name} did not get ready within {} s", self.limits.prepare.as_secs());
+            self.exclude(now, &name, kind::REFUSED, text, out);
+        }
+    }
+
+    /// Takes a member out; its shard goes to a free agent, or all shards are taken back and handed out anew.
+    fn exclude(&mut self, now: Timestamp, name: &str, kind: &'static str, text: String, out: &mut Vec<Effect>) {
+        let Some(member) = self.members.remove(name) else { return };
+        self.note(now, kind, text.clone(), out);
+        self.excluded.insert(name.to_owned(), text);
+        out.push(Effect::Release(name.to_owned()));
+        if !matches!(self.state, State::Preparing { .. }) {
+            return;
+        }
+        if now < self.prepare_until
+            && let Some(agent) = self.spare_for(&member.share)
+        {
+            self.hand_to(Share { agent, ..member.share }, out);
+            self.state = State::Preparing { until: self.prepare_until.min(now + self.limits.prepare) };
+            return;
+        }
+        for (name, member) in &mut self.members {
+            out.push(Effect::Order(name.clone(), Order::Stop("shards are handed out anew".to_owned())));
+            member.state = MemberState::Preparing;
+        }
+        self.state = State::Recalling { until: now + self.limits.recall };
+        if self.members.is_empty() {
+            self.hand_out_again(now, out);
+        }
+    }
+
+    fn spare_for(&mut self, share: &Share) -> Option<Candidate> {
+        let fits = |c: &Candidate| {
+            c.kind == share.agent.kind && c.capacity >= share.users && !self.excluded.contains_key(&c.name)
+        };
+        let i = self.spare.iter().position(fits)?;
+        Some(self.spare.remove(i))
+    }
+
+    /// All shards are back, or were waited for long enough: plans with who is left.
+    pub(super) fn hand_out_again(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let mut left: Vec<Candidate> = std::mem::take(&mut self.members).into_values().map(|m| m.share.agent).collect();
+        let fresh = self.spare.iter().filter(|c| !self.excluded.contains_key(&c.name));
+        left.extend(fresh.cloned());
+        let over = now >= self.prepare_until;
+        // So many workers had joined; that some of them can't take part must not keep the rest waiting.
+        let plan = super::Plan { workers: 0, ..self.plan.clone() };
+        match choose(&plan, &left) {
+            Ok(shares) if !over => {
+                for agent in left.iter().filter(|c| !shares.iter().any(|s| s.agent.name == c.name)) {
+                    out.push(Effect::Release(agent.name.clone()));
+                }
+                self.hand_out(now, shares, out);
+            }
+            short => {
+                let mut reasons: Vec<String> = self.excluded.values().cloned().collect();
+                reasons.extend(short.err());
+                for agent in left {
+                    out.push(Effect::Release(agent.name));
+                }
+                self.give_up(now, kind::NOT_ENOUGH_AGENTS, reasons.join("; "), out);
+            }
+        }
+    }
+
+    pub(super) fn open_when_ready(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        if self.members.values().any(|m| m.state != MemberState::Ready) {
+            return;
+        }
+        if self.members.values().any(|m| !m.share.agent.same_clock) {
+            self.margin = self.limits.start_margin_remote;
+        }
+        let until = now + self.limits.open;
+        self.state = State::Opening { until, start: now, step: Opening::Again(now) };
+        self.ask_to_open(now, out);
+    }
+
+    /// Each attempt proposes a start of its own, since the one before may have passed meanwhile. It lies whole seconds
+    /// after the first, so that the run's seconds are the same to a data plane that took the first.
+    pub(super) fn ask_to_open(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let State::Opening { until, start: before, .. } = self.state else { return };
+        let mut start = now + self.margin;
+        if self.touched_data_plane {
+            let seconds = start.since(before).as_nanos().div_ceil(1_000_000_000);
+            start = before + Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX));
+        }
+        self.state = State::Opening { until, start, step: Opening::Asked };
+        self.touched_data_plane = true;
+        let sources = self.members.iter().map(|(name, m)| (name.clone(), m.share.users)).collect();
+        out.push(Effect::Open { start, sources });
+    }
+
+    pub(super) fn opened(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let State::Opening { start, step: Opening::Asked, .. } = self.state else { return };
+        if now + LEAD_MIN > start {
+            self.margin = (2 * self.margin).min(Limits::START_MARGIN_MAX);
+            self.ask_to_open(now, out);
+            return;
+        }
+        self.start = Some(start);
+        self.state = State::Running;
+        let lead = start.since(now).as_millis();
+        self.note(start, kind::STARTED, format!("the run starts (told {lead} ms ahead)"), out);
+        for (name, member) in self.members.iter_mut().filter(|(_, m)| m.state == MemberState::Ready) {
+            member.state = MemberState::Running;
+            out.push(Effect::Order(name.clone(), Order::Start(start)));
+        }
+    }
+
+    pub(super) fn open_failed(&mut self, now: Timestamp, reason: String, refused: bool, out: &mut Vec<Effect>) {
+        let State::Opening { until, start, step: Opening::Asked } = self.state else { return };
+        if refused {
+            let text = format!("the data plane would not open the run: {reason}");
+            self.give_up(now, kind::DATA_PLANE_REFUSED, text, out);
+            return;
+        }
+        self.last_open_error = reason;
+        self.state = State::Opening { until, start, step: Opening::Again(now + OPEN_AGAIN) };
+    }
+
+    pub(super) fn data_plane_unreachable(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let why = if self.last_open_error.is_empty() { "it does not answer" } else { &self.last_open_error };
+        let seconds = self.limits.open.as_secs();
+        let text = format!("the data plane could not be reached for {seconds} s, so the run did not start: {why}");
+        self.give_up(now, kind::DATA_PLANE_UNREACHABLE, text, out);
+    }
+}

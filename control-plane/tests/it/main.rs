@@ -1,0 +1,4 @@
+//! Tests of the control plane as a whole.
+
+mod simulation;
+mod world;

@@ -1,0 +1,198 @@
+//! What must hold in the simulated world.
+
+use super::*;
+
+impl World {
+    /// Looks at what the core wants done, checks that it may, and plans what comes of it.
+    pub(super) fn output(&mut self, output: Output) {
+        match output {
+            Output::Welcome(connection, _) => {
+                let i = self.by_connection[&connection];
+                assert_eq!(self.agents[i].version, proto::VERSION, "a liar was let in");
+            }
+            Output::Reject(connection, why) => {
+                let i = self.by_connection[&connection];
+                let version = &self.agents[i].version;
+                assert!(why.contains(version.as_str()) && why.contains(proto::VERSION), "names both versions: {why}");
+                self.agents[i].connection = None;
+            }
+            Output::Order(connection, run, order) => {
+                let i = self.by_connection[&connection];
+                self.check_order(i, &run, &order);
+                self.after(self.agents[i].link, Action::Deliver(connection, run, order));
+            }
+            Output::Open { run, start, .. } => self.open(run, start),
+            Output::Close(run, closing) => {
+                let seen = self.seen.get_mut(&run).unwrap();
+                seen.closes += 1;
+                assert_eq!(seen.closes, 1, "closed twice");
+                let p = self.percent;
+                if self.rng.chance(p / 3) {
+                    return;
+                }
+                let outcome = match self.rng.chance(p / 2) {
+                    _ if !closing.invalid.is_empty() => Outcome::Invalid,
+                    true => Outcome::Failed,
+                    false => Outcome::Passed,
+                };
+                let judgement =
+                    Judgement { outcome, reasons: closing.invalid, dir: String::new(), report_path: String::new() };
+                let event = match self.rng.chance(p / 3) {
+                    true => Event::CloseFailed("disk full".to_owned()),
+                    false => Event::Closed(judgement),
+                };
+                let delay = self.rng.ms(1, 2_000);
+                self.after(delay, Action::DataPlane(run, event));
+            }
+            Output::Note(run, happening) => {
+                let seen = self.seen.get_mut(&run).unwrap();
+                assert!(seen.ended.is_none(), "a note after the end: {happening:?}");
+                if happening.kind == kind::PREPARING {
+                    // A new round: what was handed out before is void. Who was cut off is told so when it is back.
+                    seen.shards.clear();
+                }
+            }
+            Output::State(run, state) => {
+                let now = self.now;
+                let seen = self.seen.get_mut(&run).unwrap();
+                assert!(seen.ended.is_none(), "a state after the end: {state:?}");
+                if state == RunState::Ended {
+                    seen.ended = Some(now);
+                }
+            }
+        }
+    }
+
+    fn check_order(&mut self, agent: usize, run: &str, order: &Order) {
+        let (now, agents) = (self.now, &self.agents);
+        let is_worker = |i: &usize| agents[*i].kind == Some(AgentKind::Worker);
+        let still = |i: &usize| {
+            let pid = u32::try_from(*i).unwrap();
+            self.core.fleet().agents().values().any(|a| a.hello.pid == pid && a.run.as_deref() == Some(run))
+        };
+        let seen = self.seen.get_mut(run).unwrap();
+        match order {
+            Order::Prepare { index, count } => {
+                assert!(seen.started.is_empty(), "Prepare after the start");
+                assert!(seen.ended.is_none(), "Prepare after the end");
+                if is_worker(&agent) && seen.shard_counts.last() != Some(count) {
+                    seen.shard_counts.push(*count);
+                }
+                seen.shards.retain(|c, _| still(c));
+                let twice = seen
+                    .shards
+                    .iter()
+                    .any(|(c, (i, n, _))| is_worker(c) == is_worker(&agent) && (i, n) == (index, count) && *c != agent);
+                assert!(!twice, "shard {index}/{count} is handed out twice");
+                seen.stopped.remove(&agent);
+                seen.shards.insert(agent, (*index, *count, false));
+            }
+            Order::Start(at) => {
+                // Agents that were lost took their shards with them.
+                seen.shards.retain(|c, _| still(c));
+                assert!(seen.shards.contains_key(&agent), "Start without a shard");
+                assert!(!seen.stopped.contains(&agent), "Start after Stop");
+                assert!(seen.shards.values().all(|s| s.2), "Start before all are ready: {:?}", seen.shards);
+                assert_eq!(seen.opened, Some(*at), "the start is the one that the data plane knows");
+                if seen.started.is_empty() {
+                    assert!(*at > now, "a start in the past");
+                }
+                assert!(seen.started.insert(agent), "Start twice");
+                let mut indices: Vec<_> =
+                    seen.shards.iter().filter(|(c, _)| is_worker(c)).map(|(_, s)| (s.0, s.1)).collect();
+                indices.sort_unstable();
+                let n = u32::try_from(indices.len()).unwrap();
+                let mut distinct = indices.clone();
+                distinct.dedup();
+                assert_eq!(distinct, indices, "one shard, two workers");
+                // A worker that is lost between Ready and Start takes its shard along; the verdict says so.
+                let lost = |h: &Happening| h.kind == kind::WORKER_LOST && !h.text.contains("before the start");
+                let may_miss = self.core.run(run).unwrap().happenings().iter().any(lost);
+                assert!(indices.iter().all(|s| s.0 < s.1 && (s.1 == n || may_miss)), "{indices:?}");
+            }
+            Order::Stop(_) => {
+                seen.stopped.insert(agent);
+                if seen.started.is_empty() {
+                    seen.shards.remove(&agent);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, run: String, start: Timestamp) {
+        assert!(start > self.now);
+        let seen = self.seen.get_mut(&run).unwrap();
+        if seen.last_open != Timestamp::default() {
+            let between = start.since(seen.last_open).as_nanos();
+            assert!(between.is_multiple_of(1_000_000_000), "the run's seconds stay the same ones: {between}");
+        }
+        seen.last_open = start;
+        let p = self.percent;
+        let delay = self.rng.ms(1, if self.rng.0.is_multiple_of(4) { 2_000 } else { 100 });
+        let refused = self.rng.chance(p / 6);
+        let event = match self.rng.chance(p) {
+            true => Event::OpenFailed { reason: "connection refused".to_owned(), refused },
+            false => Event::Opened,
+        };
+        if event == Event::Opened {
+            self.after(HEARTBEAT, Action::Live(run.clone()));
+        }
+        self.after(delay, Action::DataPlane(run, event));
+    }
+
+    pub(super) fn saw_report(&mut self, agent: usize, run: &str, event: &AgentEvent) {
+        let seen = self.seen.get_mut(run).unwrap();
+        match event {
+            AgentEvent::Ready => {
+                if let Some(shard) = seen.shards.get_mut(&agent) {
+                    shard.2 = true;
+                }
+            }
+            AgentEvent::Refused(_) => {
+                seen.shards.remove(&agent);
+            }
+            _ => {}
+        }
+    }
+
+    /// Checks the ends.
+    pub(crate) fn check(&self) {
+        for (id, seen) in &self.seen {
+            let run = self.core.run(id).unwrap();
+            let verdict = run.verdict().expect("an ended run has a verdict");
+            let took = seen.ended.unwrap().since(seen.turn.expect("it had its turn"));
+            assert!(took <= self.limits.longest(seen.duration), "took {took:?}: {:#?}", run.happenings());
+            assert_eq!(run.happenings().last().unwrap().kind, kind::ENDED);
+            if verdict.outcome == Outcome::Passed {
+                assert_eq!(seen.closed, Some(Outcome::Passed));
+                assert!(run.start().is_some(), "passed without a start");
+                let lost = run.happenings().iter().any(|h| [kind::WORKER_LOST, kind::AGENT_FAILED].contains(&h.kind));
+                let before_start = |h: &Happening| h.kind == kind::WORKER_LOST && h.text.contains("before the start");
+                assert!(!lost || run.happenings().iter().any(before_start), "{:#?}", run.happenings());
+            } else if verdict.outcome == Outcome::Invalid {
+                assert!(!verdict.reasons.is_empty(), "invalid without a reason: {:#?}", run.happenings());
+            }
+            // Nobody keeps a run that is over.
+            assert!(self.core.fleet().agents().values().all(|a| a.run.as_deref() != Some(id)), "{id} keeps an agent");
+        }
+    }
+
+    pub(crate) fn ended(&self) -> Vec<Ended> {
+        let ended = |(id, seen): (&String, &Seen)| {
+            let run = self.core.run(id).unwrap();
+            Ended {
+                verdict: run.verdict().unwrap().clone(),
+                happenings: run.happenings().to_vec(),
+                ended_at: seen.ended.unwrap(),
+                stopped_at: seen.stop.map(|s| s.0),
+                state_when_stopped: seen.stop.map(|s| s.1),
+            }
+        };
+        self.seen.iter().map(ended).collect()
+    }
+
+    /// Over how many workers shards were handed out, attempt by attempt.
+    pub(crate) fn shard_counts(&self) -> Vec<u32> {
+        self.seen.values().flat_map(|s| s.shard_counts.clone()).collect()
+    }
+}
