@@ -1,0 +1,81 @@
+//! What a run says against itself although its numbers can be trusted.
+
+use measure::{Counter, Gauge};
+
+use crate::format::{count, duration_us};
+use crate::result::RunResult;
+use crate::run::RunState;
+use crate::timeline::levels;
+
+/// A host whose processors are busier than this share makes everything on it slower, the service under test included.
+const HOST_BUSY: f64 = 0.95;
+
+/// A lag that readers should know about, in microseconds: a tenth of what a person notices.
+const LAG_NOTICED_US: u64 = 10_000;
+
+/// Canaries and bulk users should see the same service; beyond this factor one of the two is measured wrongly.
+const CANARY_FACTOR: f64 = 2.0;
+
+/// The doubts, in words.
+pub(crate) fn doubts(run: &RunState, result: &RunResult) -> Vec<String> {
+    let mut doubts = Vec::new();
+    counted(run, &mut doubts);
+    busy_hosts(run, &mut doubts);
+    if let Some(lag) = result.metrics.get("lag").filter(|lag| lag.count > 0 && lag.p99_us > LAG_NOTICED_US) {
+        let p99 = duration_us(lag.p99_us as f64);
+        doubts.push(format!(
+            "One action in a hundred started {p99} or more after it was due; that is part of the latencies."
+        ));
+    }
+    let unsure = result.sources.iter().map(|s| s.clock_bound_us).fold(0.0, f64::max);
+    if unsure > 0.0 {
+        let bound = duration_us(unsure);
+        doubts.push(format!(
+            "Clocks of different hosts are known to within {bound}; delivery between hosts is off by at most that."
+        ));
+    }
+    canaries(result, &mut doubts);
+    doubts
+}
+
+fn counted(run: &RunState, doubts: &mut Vec<String>) {
+    let mut say = |n: u64, what: &str| {
+        if n > 0 {
+            doubts.push(format!("{} {what}", count(n)));
+        }
+    };
+    say(run.total(Counter::Negative), "latency samples came out negative and count as 0: two clocks disagree.");
+    say(run.total(Counter::Saturated), "latency samples were above 60 s and count as 60 s.");
+    say(run.fanout.late(), "deliveries came so late that the fan-out figures lack them; `delivery` has them.");
+    say(run.repeats, "intervals were shipped again after a break, and counted once.");
+}
+
+fn busy_hosts(run: &RunState, doubts: &mut Vec<String>) {
+    for (i, source) in run.sources.iter().enumerate() {
+        let (cpu, cores) = (levels(run, i, Gauge::HostCpuMilli), levels(run, i, Gauge::HostCores));
+        let busy = |(cpu, cores): &(Option<i64>, Option<i64>)| match (cpu, cores) {
+            (Some(cpu), Some(cores)) => *cpu as f64 >= *cores as f64 * 1e3 * HOST_BUSY,
+            _ => false,
+        };
+        let slots = cpu.into_iter().zip(cores).filter(busy).count() as u64;
+        if slots > 0 {
+            let seconds = slots * u64::from(run.slots.width_s());
+            let (host, name) = (&source.hello.host, source.name());
+            doubts.push(format!(
+                "The host {host} ({name}) had no processor time to spare for {seconds} s; where load generator and service \
+                 share it, the service is measured as slower than it is."
+            ));
+        }
+    }
+}
+
+fn canaries(result: &RunResult, doubts: &mut Vec<String>) {
+    let median = |name: &str| result.metrics.get(name).filter(|m| m.count > 0).map(|m| m.p50_us.max(1) as f64);
+    let (Some(bulk), Some(canary)) = (median("delivery"), median("canary_delivery")) else {
+        return;
+    };
+    if (bulk / canary).max(canary / bulk) > CANARY_FACTOR {
+        let (bulk, canary) = (duration_us(bulk), duration_us(canary));
+        doubts.push(format!("Canaries had messages after {canary} (median), the bulk of the users after {bulk}."));
+    }
+}

@@ -1,0 +1,58 @@
+//! `intervals.hlog`: the histograms of each second in HdrHistogram's log format, which its standard tools read.
+//!
+//! Tags are `metric` for all cohorts together and `metric/cohort` for one.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use measure::Series;
+
+use crate::run::RunState;
+
+/// Values are microseconds; the log's maximum column is in milliseconds.
+const MICROS_PER_MILLI: f64 = 1_000.0;
+
+/// Writes the log.
+///
+/// # Errors
+/// When `out` can't be written.
+pub(crate) fn write(run: &RunState, out: &mut impl Write) -> io::Result<()> {
+    let start = std::time::UNIX_EPOCH + Duration::from_nanos(run.opened.request.start_unix_ns);
+    let mut serializer = V2DeflateSerializer::new();
+    let mut log = IntervalLogWriterBuilder::new()
+        .add_comment("[Histogram log format version 1.3]")
+        .add_comment(&format!("throng {}, run {}; values in microseconds", proto::VERSION, run.opened.request.run))
+        .with_start_time(start)
+        .with_base_time(start)
+        .with_max_value_divisor(MICROS_PER_MILLI)
+        .begin_log_with(out, &mut serializer)?;
+    let width = Duration::from_secs(run.slots.width_s().into());
+    for (slot, i) in run.slots.iter().zip(0_u32..) {
+        let mut series: Vec<Series> = slot.series().collect();
+        series.dedup_by_key(|s| s.metric);
+        for metric in series.iter().map(|s| s.metric) {
+            let Some(histogram) = slot.metric(metric) else { continue };
+            log.write_histogram(histogram.as_hdr(), width * i, width, Tag::new(metric.name())).map_err(io_error)?;
+        }
+        for series in slot.series().filter(|s| s.cohort.is_some()) {
+            let Some(histogram) = slot.histogram(series) else { continue };
+            let tag = tag(run, series);
+            log.write_histogram(histogram.as_hdr(), width * i, width, Tag::new(&tag)).map_err(io_error)?;
+        }
+    }
+    Ok(())
+}
+
+/// A tag can't hold what separates the fields of a line.
+fn tag(run: &RunState, series: Series) -> String {
+    let cohorts = &run.opened.scenario.cohorts;
+    let cohort = series.cohort.map(usize::from).and_then(|c| cohorts.get(c)).map_or("?", |c| c.name.as_str());
+    let cohort: String = cohort.chars().map(|c| if c == ',' || c.is_whitespace() { '_' } else { c }).collect();
+    format!("{}/{cohort}", series.metric)
+}
+
+fn io_error<E: std::fmt::Debug>(error: E) -> io::Error {
+    io::Error::other(format!("{error:?}"))
+}

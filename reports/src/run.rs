@@ -1,0 +1,249 @@
+//! The state of a run: a plain function of the events in its journal. Merging is addition, and nothing else.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use measure::{Counter, Interval, Metric, Timestamp};
+use proto::telemetry::{Goodbye, OpenRequest, SealedInterval, SourceHello};
+use scenarios::Scenario;
+
+use crate::fanout::{Fanout, Message};
+use crate::journal::Event;
+use crate::result::EventInfo;
+use crate::slots::{Slots, Span};
+use crate::source::Source;
+
+/// An interval so far behind the newest one is of a broken clock, and counts where the newest one counts.
+const LEAP_MAX: Duration = Duration::from_secs(86_400);
+
+/// A source that is so many seconds behind the newest is not waited for any more, where something waits for all.
+const STRAGGLER_S: u32 = 30;
+
+/// A run as it was opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    /// What the control plane said.
+    pub request: OpenRequest,
+    /// What it meant.
+    pub scenario: Arc<Scenario>,
+    /// Where its files are.
+    pub dir: PathBuf,
+}
+
+/// The state of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct RunState {
+    /// How it was opened.
+    pub opened: Opened,
+    /// Its sources, in the order in which they were first heard of.
+    pub sources: Vec<Source>,
+    /// What was measured, by time.
+    pub slots: Slots,
+    /// What was measured, added up; without levels and receipts.
+    pub totals: Interval,
+    /// Messages on their way.
+    pub fanout: Fanout,
+    /// One sample a settled message for each of the fan-out metrics.
+    pub fanouts: Interval,
+    /// What happened.
+    pub events: Vec<EventInfo>,
+    /// Intervals that came again.
+    pub repeats: u64,
+    complete: u32,
+}
+
+impl RunState {
+    /// A run of which nothing has come yet.
+    pub(crate) fn new(opened: Opened) -> Self {
+        let mut run = Self {
+            opened,
+            sources: Vec::new(),
+            slots: Slots::default(),
+            totals: Interval::default(),
+            fanout: Fanout::default(),
+            fanouts: Interval::default(),
+            events: Vec::new(),
+            repeats: 0,
+            complete: 0,
+        };
+        run.expect();
+        run
+    }
+
+    /// Makes a source of each that the run was opened with.
+    fn expect(&mut self) {
+        let OpenRequest { expected_sources, expected_users, .. } = self.opened.request.clone();
+        let users = expected_users.into_iter().chain(std::iter::repeat(0));
+        for (name, users) in expected_sources.iter().zip(users) {
+            let index = self.index(name);
+            self.sources[index].expected = true;
+            self.sources[index].users_planned = users;
+        }
+    }
+
+    /// The run was opened again, perhaps with a later start; that counts as long as nothing has been measured.
+    fn reopen(&mut self, request: &OpenRequest) {
+        if self.slots.iter().len() == 0 {
+            self.opened.request = request.clone();
+            self.expect();
+        }
+    }
+
+    /// Takes one event of the journal.
+    pub(crate) fn step(&mut self, event: &Event) {
+        match event {
+            Event::Open(request) => self.reopen(request),
+            Event::Closed(_) => {}
+            Event::Hello(hello) => self.hello(hello),
+            Event::Interval(sealed) => self.interval(sealed),
+            Event::Goodbye(goodbye) => self.goodbye(goodbye),
+            Event::Note(note) => self.event(self.since_start(note.at_ns), &note.kind, note.text.clone()),
+        }
+    }
+
+    /// Whether this interval was taken already.
+    pub(crate) fn has(&self, source: &str, sequence: u64) -> bool {
+        self.source(source).is_some_and(|s| s.stored.contains(sequence))
+    }
+
+    /// A source by name.
+    pub(crate) fn source(&self, name: &str) -> Option<&Source> {
+        self.sources.iter().find(|s| s.name() == name)
+    }
+
+    /// Expected sources that have not said goodbye and are not among the `lost`.
+    pub(crate) fn outstanding<'a>(&'a self, lost: &'a [String]) -> impl Iterator<Item = &'a str> {
+        let waiting = |s: &&Source| s.expected && s.goodbye.is_none() && !lost.iter().any(|l| l == s.name());
+        self.sources.iter().filter(waiting).map(Source::name)
+    }
+
+    /// Seconds of the run that all sources have shipped, but for those that are far behind.
+    pub(crate) fn complete(&self) -> u32 {
+        self.complete
+    }
+
+    /// Seconds since the run's start of an instant on the run's clock; negative before it.
+    pub(crate) fn since_start(&self, at_ns: u64) -> f64 {
+        (at_ns as f64 - self.opened.request.start_ns as f64) / 1e9
+    }
+
+    /// Adds to what happened.
+    pub(crate) fn event(&mut self, at_s: f64, kind: &str, text: String) {
+        self.events.push(EventInfo { at_s, kind: kind.to_owned(), text });
+    }
+
+    /// Makes the fan-out of all messages final; nothing more will come.
+    pub(crate) fn finish(&mut self) {
+        let rest = self.fanout.settle_all();
+        self.record(&rest);
+    }
+
+    fn index(&mut self, name: &str) -> usize {
+        self.sources.iter().position(|s| s.name() == name).unwrap_or_else(|| {
+            self.sources.push(Source::named(name));
+            self.sources.len() - 1
+        })
+    }
+
+    fn hello(&mut self, hello: &SourceHello) {
+        let index = self.index(&hello.source);
+        self.sources[index].hello = hello.clone();
+    }
+
+    fn goodbye(&mut self, goodbye: &Goodbye) {
+        let index = self.index(&goodbye.source);
+        self.sources[index].goodbye = Some(goodbye.clone());
+        self.advance();
+    }
+
+    fn interval(&mut self, sealed: &SealedInterval) {
+        let index = self.index(&sealed.source);
+        if self.sources[index].stored.contains(sealed.sequence) {
+            self.repeats += 1;
+            return;
+        }
+        let interval = match Interval::decode(&sealed.interval) {
+            Ok(interval) => interval,
+            Err(e) => {
+                self.sources[index].stored.insert(sealed.sequence);
+                self.sources[index].damaged += 1;
+                let text = format!("interval {} of {} could not be read: {e}", sealed.sequence, sealed.source);
+                return self.event(f64::from(self.complete), "damaged", text);
+            }
+        };
+        let span = self.span(&interval);
+        self.sources[index].add(sealed.sequence, span, &interval);
+        for (key, receipt) in &interval.receipts {
+            self.fanout.add(*key, receipt, span.middle);
+        }
+        self.slots.add(index, span, &interval);
+        let Interval { start, end, histograms, counters, .. } = interval;
+        self.totals.merge(&Interval { start, end, histograms, counters, ..Interval::default() });
+        self.advance();
+    }
+
+    fn span(&self, interval: &Interval) -> Span {
+        let start = Timestamp::from_nanos(self.opened.request.start_ns);
+        let since = |t: Option<Timestamp>| t.map_or(Duration::ZERO, |t| t.since(start));
+        let width = u64::from(self.slots.width_s());
+        let newest = Duration::from_secs(self.slots.iter().len() as u64 * width) + LEAP_MAX;
+        let end = since(interval.end).min(newest);
+        Span::new(since(interval.start).min(end), end)
+    }
+
+    /// Settles the messages of the seconds that all have shipped by now.
+    fn advance(&mut self) {
+        let newest = self.sources.iter().map(|s| s.covered).max().unwrap_or(0);
+        let waited = |s: &&Source| s.goodbye.is_none() && s.covered + STRAGGLER_S >= newest;
+        let complete = self.sources.iter().filter(waited).map(|s| s.covered).min().unwrap_or(newest);
+        if complete > self.complete {
+            self.complete = complete;
+            let done = self.fanout.settle(complete);
+            self.record(&done);
+        }
+    }
+
+    fn record(&mut self, messages: &[Message]) {
+        for message in messages {
+            let receipt = &message.receipt;
+            let points = [
+                (Metric::FanoutFirst, receipt.first()),
+                (Metric::FanoutMedian, receipt.quantile(0.5)),
+                (Metric::FanoutP99, receipt.quantile(0.99)),
+                (Metric::FanoutLast, receipt.last()),
+            ];
+            for (metric, micros) in points {
+                let Some(micros) = micros else { continue };
+                self.fanouts.histograms.entry(metric.into()).or_default().record(micros);
+                self.slots.at_mut(message.first_s).record(metric, micros);
+            }
+        }
+    }
+}
+
+impl RunState {
+    /// What recorders counted against what is shown: both sides over the sources that gave their account.
+    pub(crate) fn conservation(&self) -> crate::result::Conservation {
+        let accounts = || self.sources.iter().filter_map(|s| Some((s, s.goodbye.as_ref()?)));
+        let open = || self.sources.iter().filter(|s| s.goodbye.is_none());
+        let shown_samples = self.totals.samples() - open().map(|s| s.samples).sum::<u64>();
+        let shown_counts = self.totals.counters.values().sum::<u64>() - open().map(|s| s.counts).sum::<u64>();
+        let each_agrees = accounts().all(|(s, g)| s.samples == g.samples && s.counts == g.counts);
+        let recorded_samples = accounts().map(|(_, g)| g.samples).sum();
+        let recorded_counts = accounts().map(|(_, g)| g.counts).sum();
+        crate::result::Conservation {
+            recorded_samples,
+            shown_samples,
+            recorded_counts,
+            shown_counts,
+            unaccounted: open().map(|s| s.name().to_owned()).collect(),
+            holds: each_agrees && recorded_samples == shown_samples && recorded_counts == shown_counts,
+        }
+    }
+
+    /// One counter over the whole run.
+    pub(crate) fn total(&self, counter: Counter) -> u64 {
+        self.totals.count(counter)
+    }
+}

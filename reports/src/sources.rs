@@ -1,0 +1,80 @@
+//! A row for each source in the report.
+
+use measure::{Gauge, Histogram};
+use proto::telemetry::CloseRequest;
+
+use crate::result::SourceInfo;
+use crate::run::RunState;
+use crate::source::Source;
+use crate::timeline::levels;
+
+/// All sources.
+pub(crate) fn sources(run: &RunState, close: &CloseRequest) -> Vec<SourceInfo> {
+    run.sources.iter().enumerate().map(|(i, s)| info(run, close, i, s)).collect()
+}
+
+fn info(run: &RunState, close: &CloseRequest, index: usize, source: &Source) -> SourceInfo {
+    let of = |gauge: Gauge| levels(run, index, gauge);
+    let most = |gauge: Gauge| of(gauge).into_iter().flatten().max().map(unsigned);
+    let host = source.hello.kind == "probe";
+    let (cpu, memory) = match host {
+        true => (Gauge::HostCpuMilli, Gauge::HostMemoryUsedBytes),
+        false => (Gauge::ProcessCpuMilli, Gauge::ProcessRssBytes),
+    };
+    let held = if source.hello.kind == "node" { Gauge::NodeConnections } else { Gauge::UsersConnected };
+    let cpu: Vec<Option<f64>> = of(cpu).into_iter().map(|v| v.map(|milli| milli as f64 / 1e3)).collect();
+    let known: Vec<f64> = cpu.iter().flatten().copied().collect();
+    let p99 = |h: &Histogram| (!h.is_empty()).then(|| h.quantile(0.99));
+    let last = |gauge: Gauge| of(gauge).into_iter().flatten().next_back().unwrap_or(0) as f64 / 1e3;
+    let cores = match source.hello.cores {
+        0 => most(Gauge::HostCores).unwrap_or(0) as u32,
+        cores => cores,
+    };
+    SourceInfo {
+        name: source.name().to_owned(),
+        kind: kind(source),
+        host: source.hello.host.clone(),
+        cores,
+        users_planned: source.users_planned.max(most(Gauge::UsersPlanned).unwrap_or(0)),
+        users_connected_max: most(Gauge::UsersConnected).unwrap_or(0),
+        lost_at_s: lost_at(run, close, source),
+        intervals: source.stored.len() - source.damaged,
+        intervals_missing: source.missing(),
+        cpu_max: known.iter().copied().fold(0.0, f64::max),
+        cpu_mean: if known.is_empty() { 0.0 } else { known.iter().sum::<f64>() / known.len() as f64 },
+        rss_max_bytes: most(memory).unwrap_or(0),
+        files_max: most(Gauge::ProcessFiles).unwrap_or(0),
+        lag_p99_us: p99(&source.lag),
+        loop_delay_p99_us: p99(&source.loop_delay),
+        clock_offset_us: last(Gauge::ClockOffsetNanos),
+        clock_bound_us: most(Gauge::ClockBoundNanos).unwrap_or(0) as f64 / 1e3,
+        cpu,
+        rss_bytes: of(memory).into_iter().map(|v| v.map(unsigned)).collect(),
+        connections: of(held).into_iter().map(|v| v.map(unsigned)).collect(),
+    }
+}
+
+/// What it said that it is; of one that never said anything, what its name says.
+fn kind(source: &Source) -> String {
+    match source.hello.kind.as_str() {
+        "" => source.name().split('-').next().unwrap_or_default().to_owned(),
+        kind => kind.to_owned(),
+    }
+}
+
+fn unsigned(level: i64) -> u64 {
+    u64::try_from(level).unwrap_or(0)
+}
+
+/// When a source was lost: when somebody noted it, or else when the last of it came. A source that the run had to wait
+/// for in vain is lost too.
+fn lost_at(run: &RunState, close: &CloseRequest, source: &Source) -> Option<f64> {
+    let named = close.lost_sources.iter().any(|l| l == source.name());
+    if source.goodbye.is_some() && !named {
+        return None;
+    }
+    let word = |c: char| !(c.is_alphanumeric() || c == '-' || c == '_');
+    let mentioned = |text: &str| text.split(word).any(|w| w == source.name());
+    let noted = run.events.iter().find(|e| e.kind.ends_with("_lost") && mentioned(&e.text));
+    Some(noted.map_or(f64::from(source.covered), |e| e.at_s))
+}

@@ -1,0 +1,158 @@
+//! From a run's state to what it says.
+
+use std::collections::BTreeMap;
+
+use measure::{Cohort, Counter, Interval, Metric};
+use proto::telemetry::{CloseRequest, OpenRequest};
+
+use crate::latency::{by_metric, numbers};
+use crate::result::{
+    Completeness, EventInfo, Latency, PhaseSpan, RunResult, SCHEMA, ScenarioInfo, SlowMessage, UserCounts, VerdictInfo,
+};
+use crate::run::RunState;
+use crate::{doubts, sources, thresholds, timeline, verdict};
+
+/// Metrics that are named in every result, measured or not, because scripts rely on them.
+const ALWAYS: [Metric; 5] = [Metric::Connect, Metric::Send, Metric::Delivery, Metric::Lag, Metric::FanoutLast];
+
+/// Everything that the report shows. The run's messages should be final ([`RunState::finish`]).
+pub(crate) fn summarize(run: &RunState, close: &CloseRequest) -> RunResult {
+    let (request, scenario) = (&run.opened.request, &run.opened.scenario);
+    let shipped_s = (run.slots.iter().len() as u32 * run.slots.width_s()).into();
+    let ended_s = run.since_start(close.ended_ns);
+    let duration_s = if ended_s > 0.0 { ended_s } else { shipped_s };
+    let timeline = timeline::timeline(run);
+    let mut result = RunResult {
+        schema: SCHEMA.to_owned(),
+        run: request.run.clone(),
+        scenario: scenario_info(run),
+        verdict: VerdictInfo { interrupted: close.interrupted, ..VerdictInfo::default() },
+        started_at: date(request.start_unix_ns),
+        duration_s,
+        target: request.target.clone(),
+        bundled: request.bundled,
+        version: proto::VERSION.to_owned(),
+        command: request.command.clone(),
+        users: UserCounts {
+            planned: scenario.users(),
+            connected_max: timeline.users_connected.iter().copied().max().unwrap_or(0),
+        },
+        completeness: completeness(&run.totals, None),
+        completeness_by_cohort: cohorts(run, |c| completeness(&run.totals, Some(c))),
+        metrics: metrics(run),
+        metrics_by_cohort: cohorts(run, |c| metrics_of(run, c)),
+        counters: counters(run),
+        errors: timeline::errors(run),
+        thresholds: thresholds::judge(run, duration_s),
+        timeline,
+        phases: phases(run, duration_s),
+        events: events(run),
+        slowest_messages: slowest(run),
+        sources: sources::sources(run, close),
+        loss_examples: Vec::new(),
+        conservation: run.conservation(),
+        doubts: Vec::new(),
+    };
+    result.doubts = doubts::doubts(run, &result);
+    result.verdict = verdict::judge(run, &result, close);
+    result
+}
+
+fn scenario_info(run: &RunState) -> ScenarioInfo {
+    let (request, scenario) = (&run.opened.request, &run.opened.scenario);
+    ScenarioInfo {
+        name: scenario.name.clone(),
+        description: scenario.description.clone(),
+        digest: digest(request),
+        file: request.file_name.clone(),
+        source: String::from_utf8_lossy(&request.scenario).into_owned(),
+        overrides: request.overrides.clone(),
+        seed: scenario.seed,
+    }
+}
+
+/// SHA-256 of the file, followed by a zero byte and the text of each override: the same load has the same digest.
+fn digest(request: &OpenRequest) -> String {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(&request.scenario);
+    for text in &request.overrides {
+        context.update(&[0]);
+        context.update(text.as_bytes());
+    }
+    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn date(unix_ns: u64) -> String {
+    let at = jiff::Timestamp::from_nanosecond(unix_ns.into()).unwrap_or_default();
+    at.round(jiff::Unit::Millisecond).unwrap_or(at).to_string()
+}
+
+fn completeness(totals: &Interval, cohort: Option<Cohort>) -> Completeness {
+    let count = |counter: Counter| {
+        let of = totals.counters.iter().filter(|(k, _)| k.counter == counter);
+        of.filter(|(k, _)| cohort.is_none() || k.cohort == cohort).map(|(_, n)| n).sum()
+    };
+    Completeness {
+        expected: count(Counter::Expected),
+        delivered: count(Counter::Delivered),
+        lost: count(Counter::Lost),
+        duplicated: count(Counter::Duplicated),
+        reordered: count(Counter::Reordered),
+    }
+}
+
+/// A value for each cohort by its name.
+fn cohorts<T>(run: &RunState, f: impl Fn(Cohort) -> T) -> BTreeMap<String, T> {
+    let cohorts = run.opened.scenario.cohorts.iter().zip(0..);
+    cohorts.map(|(spec, cohort)| (spec.name.clone(), f(cohort))).collect()
+}
+
+fn metrics(run: &RunState) -> BTreeMap<String, Latency> {
+    let mut sums = by_metric(run.totals.histograms.iter().chain(&run.fanouts.histograms));
+    for metric in ALWAYS {
+        sums.entry(metric).or_default();
+    }
+    sums.iter().map(|(metric, h)| (metric.name().to_owned(), numbers(h))).collect()
+}
+
+fn metrics_of(run: &RunState, cohort: Cohort) -> BTreeMap<String, Latency> {
+    let ours = run.totals.histograms.iter().filter(|(s, _)| s.cohort == Some(cohort));
+    by_metric(ours).iter().map(|(metric, h)| (metric.name().to_owned(), numbers(h))).collect()
+}
+
+fn counters(run: &RunState) -> BTreeMap<String, u64> {
+    let counted = Counter::ALL.iter().map(|c| (c.name().to_owned(), run.total(*c)));
+    counted.filter(|(_, n)| *n > 0).collect()
+}
+
+fn phases(run: &RunState, duration_s: f64) -> Vec<PhaseSpan> {
+    let timeline = run.opened.scenario.timeline();
+    let spans = timeline.phases.iter().map(|(name, start, end)| PhaseSpan {
+        name: name.clone(),
+        start_s: start.as_secs_f64(),
+        end_s: end.as_secs_f64().min(duration_s),
+    });
+    spans.filter(|span| span.start_s < span.end_s).collect()
+}
+
+fn events(run: &RunState) -> Vec<EventInfo> {
+    let mut events = run.events.clone();
+    events.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+    events
+}
+
+fn slowest(run: &RunState) -> Vec<SlowMessage> {
+    let info = |(key, message): &(measure::MessageKey, crate::fanout::Message)| {
+        let receipt = &message.receipt;
+        SlowMessage {
+            message: format!("{}-{}", key.action(), key.number()),
+            at_s: message.first_s.into(),
+            receivers: receipt.count(),
+            first_us: receipt.first().unwrap_or(0),
+            median_us: receipt.quantile(0.5).unwrap_or(0),
+            p99_us: receipt.quantile(0.99).unwrap_or(0),
+            last_us: receipt.last().unwrap_or(0),
+        }
+    };
+    run.fanout.slowest().iter().map(info).collect()
+}

@@ -1,0 +1,155 @@
+//! A run over time: one value a slot in vectors that are aligned.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use measure::{Counter, Gauge, Histogram, Metric};
+use scenarios::model::ActionKind;
+
+use crate::result::{Bands, ErrorCount, Timeline};
+use crate::run::RunState;
+use crate::slots::Slot;
+
+/// Upper edges of the heat map: seven a decade, from 100 µs to 60 s.
+fn heat_edges() -> Vec<u64> {
+    let steps = [100, 140, 200, 280, 400, 550, 750];
+    let all = (0..6).flat_map(|decade| steps.map(|step| step * 10_u64.pow(decade)));
+    all.take_while(|edge| *edge < measure::histogram::MAX_MICROS).chain([measure::histogram::MAX_MICROS]).collect()
+}
+
+/// The run over time.
+pub(crate) fn timeline(run: &RunState) -> Timeline {
+    let width = run.slots.width_s();
+    let count = |counter: Counter| -> Vec<u64> { run.slots.iter().map(|s| per_second(s, counter, width)).collect() };
+    let (heat_edges_us, heat) = heat(run);
+    Timeline {
+        seconds: (0..run.slots.iter().len() as u32).map(|i| i * width).collect(),
+        users_planned: sum_of_levels(run, Gauge::UsersPlanned),
+        users_connected: sum_of_levels(run, Gauge::UsersConnected),
+        sends_due: sends_due(run),
+        sends: count(Counter::Sent),
+        deliveries: count(Counter::MessagesReceived),
+        errors: count(Counter::Errors),
+        lost: count(Counter::Lost),
+        latency: bands(run),
+        heat,
+        heat_edges_us,
+    }
+}
+
+fn per_second(slot: &Slot, counter: Counter, width: u32) -> u64 {
+    let total: u64 = slot.counters().iter().filter(|(k, _)| k.counter == counter).map(|(_, n)| n).sum();
+    total.div_ceil(u64::from(width))
+}
+
+/// One level of one source by slot. Where an interval is missing in between, the level before holds; before the first
+/// and after the last there is none.
+pub(crate) fn levels(run: &RunState, source: usize, gauge: Gauge) -> Vec<Option<i64>> {
+    let mut levels: Vec<Option<i64>> = run.slots.iter().map(|s| s.level(source, gauge)).collect();
+    let last = levels.iter().rposition(Option::is_some).unwrap_or(0);
+    let mut before = None;
+    for level in &mut levels[..last] {
+        before = level.or(before);
+        *level = before;
+    }
+    levels
+}
+
+fn sum_of_levels(run: &RunState, gauge: Gauge) -> Vec<u64> {
+    let mut sums = vec![0_i64; run.slots.iter().len()];
+    for source in 0..run.sources.len() {
+        for (sum, level) in sums.iter_mut().zip(levels(run, source, gauge)) {
+            *sum += level.unwrap_or(0);
+        }
+    }
+    sums.into_iter().map(|s| u64::try_from(s).unwrap_or(0)).collect()
+}
+
+/// Messages that fell due: counted, where users only send; else as the schedule has it, since `due` counts all actions.
+fn sends_due(run: &RunState) -> Vec<u64> {
+    let scenario = &run.opened.scenario;
+    let width = run.slots.width_s();
+    let actions = || scenario.cohorts.iter().flat_map(|c| &c.actions);
+    let sends = |kind: &ActionKind| matches!(kind, ActionKind::Send { .. });
+    if actions().all(|a| sends(&a.kind)) {
+        return run.slots.iter().map(|s| per_second(s, Counter::Due, width)).collect();
+    }
+    let rate: f64 = actions().filter(|a| sends(&a.kind)).map(|a| a.rate).sum();
+    let middle = |i: u32| Duration::from_secs_f64((f64::from(i) + 0.5) * f64::from(width));
+    let due = |i: u32| (rate * scenario.load_factor(middle(i))).round() as u64;
+    (0..run.slots.iter().len() as u32).map(due).collect()
+}
+
+/// Bands of every metric that has samples, and of those that readers rely on.
+fn bands(run: &RunState) -> BTreeMap<String, Bands> {
+    let always = [Metric::Delivery, Metric::Send, Metric::Lag];
+    let mut metrics: Vec<Metric> = run.slots.iter().flat_map(|s| s.series().map(|s| s.metric)).chain(always).collect();
+    metrics.sort_unstable();
+    metrics.dedup();
+    let bands = |metric: &Metric| {
+        let mut bands = Bands::default();
+        for slot in run.slots.iter() {
+            let h = slot.metric(*metric);
+            let at = |quantile: f64| h.as_ref().map(|h| h.quantile(quantile));
+            bands.p50_us.push(at(0.5));
+            bands.p90_us.push(at(0.9));
+            bands.p99_us.push(at(0.99));
+            bands.p999_us.push(at(0.999));
+            bands.max_us.push(h.as_ref().map(Histogram::max));
+        }
+        (metric.name().to_owned(), bands)
+    };
+    metrics.iter().map(bands).collect()
+}
+
+/// Deliveries by latency and slot; only the rows from the least to the most that was measured.
+fn heat(run: &RunState) -> (Vec<u64>, Vec<Vec<u32>>) {
+    let edges = heat_edges();
+    let mut rows = vec![vec![0_u32; run.slots.iter().len()]; edges.len()];
+    for (column, slot) in run.slots.iter().enumerate() {
+        let Some(h) = slot.metric(Metric::Delivery) else { continue };
+        for (value, n) in h.values() {
+            let row = edges.partition_point(|edge| *edge < value).min(edges.len() - 1);
+            rows[row][column] = rows[row][column].saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
+        }
+    }
+    let used = |row: &Vec<u32>| row.iter().any(|n| *n > 0);
+    match (rows.iter().position(used), rows.iter().rposition(used)) {
+        (Some(first), Some(last)) => (edges[first..=last].to_vec(), rows[first..=last].to_vec()),
+        _ => (Vec::new(), Vec::new()),
+    }
+}
+
+/// Errors by kind, most first.
+pub(crate) fn errors(run: &RunState) -> Vec<ErrorCount> {
+    let mut kinds: BTreeMap<&str, ErrorCount> = BTreeMap::new();
+    let slots = run.slots.iter().len();
+    for (i, slot) in run.slots.iter().enumerate() {
+        for (key, n) in slot.counters().iter().filter(|(k, _)| k.counter == Counter::Errors) {
+            let error = kinds.entry(&key.label).or_insert_with(|| ErrorCount {
+                kind: if key.label.is_empty() { "other".to_owned() } else { key.label.clone() },
+                first_at_s: i as u32 * run.slots.width_s(),
+                per_second: vec![0; slots],
+                ..ErrorCount::default()
+            });
+            error.count += n;
+            let n = u32::try_from(n.div_ceil(u64::from(run.slots.width_s()))).unwrap_or(u32::MAX);
+            error.per_second[i] = error.per_second[i].saturating_add(n);
+        }
+    }
+    let mut errors: Vec<_> = kinds.into_values().collect();
+    errors.sort_by_key(|e| std::cmp::Reverse(e.count));
+    errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_heat_map_reaches_from_100_us_to_a_minute() {
+        let edges = heat_edges();
+        assert!(edges.windows(2).all(|w| w[0] < w[1]));
+        assert_eq!((edges.first(), edges.last()), (Some(&100), Some(&60_000_000)));
+    }
+}

@@ -1,0 +1,176 @@
+//! Passed, failed, or invalid, and why, in words that say what to do.
+
+use measure::{Counter, Gauge};
+use proto::telemetry::CloseRequest;
+
+use crate::format::{count, duration_us, number};
+use crate::result::{Outcome, RunResult, SourceInfo, ThresholdResult, VerdictInfo};
+use crate::run::RunState;
+use crate::timeline::levels;
+
+/// The generator may start one action in a hundred so late, in microseconds. Latency is counted from the due time, so
+/// a later start is the generator's own delay shown as the service's: 100 ms is what people notice, and more than a
+/// chat service on a healthy host takes.
+const LAG_P99_MAX_US: u64 = 100_000;
+
+/// A worker that uses this share of its cores …
+const CPU_SATURATED: f64 = 0.95;
+/// … for so many seconds on end has no room left to be on time.
+const CPU_SATURATED_S: u64 = 5;
+
+/// With more than this share of all due actions dropped, the load was not the one that was asked for.
+const DROPPED_MAX: f64 = 0.01;
+
+/// At least this share of the users that the schedule asks for must have been connected at once.
+const USERS_REACHED_MIN: f64 = 0.99;
+
+/// The verdict: invalid before failed before passed.
+pub(crate) fn judge(run: &RunState, result: &RunResult, close: &CloseRequest) -> VerdictInfo {
+    let mut invalid = close.invalid_reasons.clone();
+    invalid.extend(lost_workers(result));
+    invalid.extend(incomplete(result));
+    invalid.extend(generator(run, result));
+    invalid.extend(nothing_measured(run, result));
+    let mut failed: Vec<String> = result.thresholds.iter().filter_map(broken).collect();
+    match users_missing(run, result) {
+        Some(Shortfall::OfTheTarget(reason)) => failed.insert(0, reason),
+        Some(Shortfall::OfTheGenerator(reason)) => invalid.push(reason),
+        None => {}
+    }
+    let outcome = match (invalid.is_empty(), failed.is_empty()) {
+        (false, _) => Outcome::Invalid,
+        (true, false) => Outcome::Failed,
+        (true, true) => Outcome::Passed,
+    };
+    invalid.extend(failed);
+    VerdictInfo { outcome, reasons: invalid, interrupted: close.interrupted }
+}
+
+fn lost_workers(result: &RunResult) -> impl Iterator<Item = String> {
+    let lost = result.sources.iter().filter_map(|s| Some((s, s.lost_at_s?)));
+    lost.filter(|(s, _)| s.kind == "worker").map(|(s, at)| {
+        let (name, users, at) = (&s.name, count(s.users_planned), number(at.max(0.0)));
+        format!(
+            "{name} was lost {at} s into the run with its {users} users: what they saw from then on is missing. \
+             Its log says why; run again."
+        )
+    })
+}
+
+fn incomplete(result: &RunResult) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for source in result.sources.iter().filter(|s| s.intervals_missing > 0) {
+        let (n, name) = (count(source.intervals_missing), &source.name);
+        reasons.push(format!(
+            "{n} intervals of {name} never came: the connection to the data plane, or room for its spool, was gone too long."
+        ));
+    }
+    let c = &result.conservation;
+    if !c.holds {
+        reasons.push(format!(
+            "Recorders counted {} samples and {} counts, the report shows {} and {}: something was lost on the way.",
+            count(c.recorded_samples),
+            count(c.recorded_counts),
+            count(c.shown_samples),
+            count(c.shown_counts)
+        ));
+    }
+    reasons
+}
+
+fn generator(run: &RunState, result: &RunResult) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let Some(lag) = result.metrics.get("lag").filter(|lag| lag.count > 0 && lag.p99_us > LAG_P99_MAX_US) {
+        let (p99, max) = (duration_us(lag.p99_us as f64), duration_us(LAG_P99_MAX_US as f64));
+        reasons.push(format!(
+            "The load generator was late: one action in a hundred started {p99} or more after it was due (at most {max} is \
+             fair). Give it more cores or workers, or ask for less."
+        ));
+    }
+    let workers = result.sources.iter().enumerate().filter(|(_, s)| s.kind == "worker");
+    reasons.extend(workers.filter_map(|(i, worker)| saturated(run, i, worker)));
+    let (due, dropped) = (run.total(Counter::Due), run.total(Counter::Dropped));
+    if due > 0 && dropped as f64 > due as f64 * DROPPED_MAX {
+        let share = number(dropped as f64 / due as f64 * 100.0);
+        reasons.push(format!(
+            "{} of {} due actions ({share} %) were not started, because their user was not connected or too many calls were \
+             on their way: the load was less than asked for. Ask for less, or find out why the target holds calls back.",
+            count(dropped),
+            count(due)
+        ));
+    }
+    reasons
+}
+
+fn saturated(run: &RunState, index: usize, worker: &SourceInfo) -> Option<String> {
+    let (mut longest, mut now) = (0, 0);
+    for level in levels(run, index, Gauge::ProcessCpuMilli) {
+        let busy = level.is_some_and(|milli| milli as f64 >= f64::from(worker.cores.max(1)) * 1e3 * CPU_SATURATED);
+        now = if busy { now + u64::from(run.slots.width_s()) } else { 0 };
+        longest = longest.max(now);
+    }
+    (longest >= CPU_SATURATED_S).then(|| {
+        let (name, most) = (&worker.name, number(worker.cpu_max / f64::from(worker.cores.max(1)) * 100.0));
+        format!("{name} was at its limit for {longest} s (up to {most} % of its processor time): add workers, or ask for less.")
+    })
+}
+
+fn nothing_measured(run: &RunState, result: &RunResult) -> Option<String> {
+    let c = &result.completeness;
+    let received = run.total(Counter::MessagesReceived);
+    if c.expected > 0 && c.delivered == 0 {
+        return Some(format!(
+            "None of {} expected events arrived: the users can't have been watching. Is the target the service you mean?",
+            count(c.expected)
+        ));
+    }
+    if run.total(Counter::Sent) > 0 && received == 0 {
+        let sent = count(run.total(Counter::Sent));
+        return Some(format!("{sent} messages were sent and none was received: nobody was watching these channels."));
+    }
+    (run.totals.samples() == 0)
+        .then(|| "Nothing was measured: no worker shipped a single sample. The workers' logs say why.".to_owned())
+}
+
+enum Shortfall {
+    OfTheTarget(String),
+    OfTheGenerator(String),
+}
+
+/// Whether the users that the schedule asked for were there. If connections failed, that is a finding about the target;
+/// if not, the generator never tried, and the run says nothing about so many users.
+fn users_missing(run: &RunState, result: &RunResult) -> Option<Shortfall> {
+    let planned = result.timeline.users_planned.iter().copied().max().unwrap_or(0);
+    let reached = result.users.connected_max;
+    if reached as f64 >= planned as f64 * USERS_REACHED_MIN {
+        return None;
+    }
+    let (of, reached, failed) = (count(planned), count(reached), run.total(Counter::ConnectFailed));
+    if failed == 0 {
+        return Some(Shortfall::OfTheGenerator(format!(
+            "Only {reached} of {of} users were ever connected at once, though no connection failed: the generator was too \
+             slow. Lower the ramp's rate or add workers."
+        )));
+    }
+    let most = result.errors.first().map(|e| format!(", most often: {}", e.kind)).unwrap_or_default();
+    Some(Shortfall::OfTheTarget(format!(
+        "Only {reached} of {of} users were ever connected at once: {} connections failed{most}.",
+        count(failed)
+    )))
+}
+
+fn broken(threshold: &ThresholdResult) -> Option<String> {
+    let text = &threshold.text;
+    match (threshold.held, threshold.measured) {
+        (Some(true), _) => None,
+        (Some(false), Some(measured)) => {
+            let measured = match threshold.unit.as_str() {
+                "us" => duration_us(measured),
+                "per_s" => format!("{}/s", number(measured)),
+                _ => count(measured.max(0.0) as u64),
+            };
+            Some(format!("asked {text}, measured {measured}"))
+        }
+        _ => Some(format!("asked {text}, and nothing was measured to judge it by")),
+    }
+}
