@@ -1,0 +1,84 @@
+//! One self-contained HTML file from a [`RunResult`]: the finished report and the live page are this same code.
+//!
+//! Each section is a function from the result to a [`Section`] value; one template turns sections into HTML. No
+//! section reads anything but the result, so an old `result.json` renders the same again.
+
+mod again;
+mod completeness;
+mod errors;
+mod everybody;
+mod figure;
+mod flat;
+mod headline;
+mod joining;
+mod latency;
+mod machines;
+mod over_time;
+mod rates;
+mod script;
+mod shape;
+mod sources;
+pub mod text;
+mod thresholds;
+mod timeline;
+mod trust;
+mod verdict;
+
+use askama::Template;
+
+use crate::RunResult;
+use figure::{Part, Section};
+
+/// The page.
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page {
+    title: String,
+    style: &'static str,
+    script: &'static str,
+    data: String,
+    verdict: verdict::Verdict,
+    numbers: Vec<headline::Number>,
+    sections: Vec<Section>,
+    footer: String,
+}
+
+/// The whole report as one HTML file that needs nothing else.
+///
+/// # Panics
+/// Never: writing to a string can't fail.
+pub fn html(result: &RunResult) -> String {
+    let sections = sections(result);
+    let page = Page {
+        title: format!("{} · {}", name(result), verdict::word(result)),
+        style: include_str!("../assets/report.css"),
+        script: include_str!("../assets/report.js"),
+        data: script::data(result, &sections),
+        verdict: verdict::of(result),
+        numbers: headline::of(result),
+        sections,
+        footer: format!("throng {} · run {} · {}", result.version, result.run, result.schema),
+    };
+    page.render().expect("writing to a string can't fail")
+}
+
+/// Sections 3 to 12; the template writes the first two itself.
+fn sections(result: &RunResult) -> Vec<Section> {
+    vec![
+        thresholds::section(result),
+        timeline::section(result),
+        flat::section(result),
+        shape::section(result),
+        everybody::section(result),
+        completeness::section(result),
+        joining::section(result),
+        sources::section(result),
+        trust::section(result),
+        again::section(result),
+    ]
+}
+
+/// What the run calls itself.
+fn name(result: &RunResult) -> &str {
+    if result.scenario.name.is_empty() { "A run without a name" } else { &result.scenario.name }
+}

@@ -1,0 +1,128 @@
+//! Users, deliveries and messages over time.
+
+use super::figure::{Figure, Part, Table};
+use super::over_time::{OverTime, counts};
+use crate::charts::{Axis, Ink, Kind, Scale, Values};
+use crate::format;
+
+/// Users connected, with the plan as a thin line.
+pub(super) fn users(time: &OverTime<'_>) -> Part {
+    let line = &time.result.timeline;
+    let connected = time.bins.max(counts(&line.users_connected));
+    let planned = time.bins.max(counts(&line.users_planned));
+    let y = Axis::new(Scale::from_zero(most(&[&connected, &planned])), Kind::Count, "users connected");
+    let marks = vec![time.line(Ink::Asked, &planned), time.line(Ink::A, &connected)];
+    let mut labels: Vec<_> = time.label(Ink::A, "connected", &connected).into_iter().collect();
+    if last(&planned) != last(&connected) {
+        labels.extend(time.label(Ink::Asked, "planned", &planned));
+    }
+    let title = users_title(time);
+    let caption = format!(
+        "Users who had their first event and whose connection stood at the end of the second. Dashed: the plan.{}",
+        time.bin_note("the most")
+    );
+    let mut table = Table::new(&["Time", "#Planned", "#Connected"]);
+    let (planned_bins, connected_bins) = (planned, connected);
+    let (planned, connected) =
+        (time.rows.max(counts(&line.users_planned)), time.rows.max(counts(&line.users_connected)));
+    for ((at, planned), connected) in time.row_times().into_iter().zip(planned).zip(connected) {
+        table.row([at, whole(planned), whole(connected)]);
+    }
+    let alternative = format!("Users connected over time. {title}.");
+    Figure::new("users", title, caption, alternative, &time.chart(y, marks, labels, 120.0))
+        .with_table(table)
+        .over_time("count", [("connected", connected_bins), ("planned", planned_bins)])
+        .part()
+}
+
+fn users_title(time: &OverTime<'_>) -> String {
+    let users = time.result.users;
+    let reached = time.result.timeline.users_connected.iter().position(|n| *n >= users.connected_max);
+    let at = reached.and_then(|i| time.result.timeline.seconds.get(i)).copied();
+    match (users.connected_max, at) {
+        (0, _) => "No user was ever connected".into(),
+        (most, Some(at)) if most >= users.planned => {
+            format!("All {} users were connected after {}", format::count(most), format::span(f64::from(at) + 1.0))
+        }
+        (most, _) => {
+            format!("{} of {} users were connected at once", format::count(most), format::count(users.planned))
+        }
+    }
+}
+
+/// Deliveries a second.
+pub(super) fn deliveries(time: &OverTime<'_>) -> Part {
+    let per_second = &time.result.timeline.deliveries;
+    let values = time.bins.rate(counts(per_second));
+    let y = Axis::new(Scale::from_zero(most(&[&values])), Kind::Count, "deliveries/s");
+    let total = per_second.iter().sum::<u64>() * u64::from(time.bins.step);
+    let peak = per_second.iter().max().copied().unwrap_or(0);
+    let title = if total == 0 {
+        "Nothing was delivered".into()
+    } else {
+        format!("{} deliveries, {}\u{a0}/s at the peak", format::count(total), format::count(peak))
+    };
+    let caption = format!("Messages that receivers got, each counted once a receiver.{}", time.bin_note("the mean"));
+    let mut table = Table::new(&["Time", "#Deliveries a second"]);
+    for (at, rate) in time.row_times().into_iter().zip(time.rows.rate(counts(per_second))) {
+        table.row([at, rated(rate)]);
+    }
+    let alternative = format!("Deliveries a second over time. {title}.");
+    let chart = time.chart(y, vec![time.line(Ink::A, &values)], Vec::new(), 120.0);
+    Figure::new("deliveries", title, caption, alternative, &chart)
+        .with_table(table)
+        .over_time("per_s", [("deliveries", values)])
+        .part()
+}
+
+/// Messages accepted a second, with those that fell due as a thin line.
+pub(super) fn messages(time: &OverTime<'_>) -> Part {
+    let line = &time.result.timeline;
+    let (accepted, due) = (time.bins.rate(counts(&line.sends)), time.bins.rate(counts(&line.sends_due)));
+    let y = Axis::new(Scale::from_zero(most(&[&accepted, &due])), Kind::Count, "messages/s");
+    let marks = vec![time.line(Ink::Asked, &due), time.line(Ink::A, &accepted)];
+    let labels: Vec<_> = time.label(Ink::A, "accepted", &accepted).into_iter().collect();
+    let step = u64::from(time.bins.step);
+    let (sent, fell_due) = (line.sends.iter().sum::<u64>() * step, line.sends_due.iter().sum::<u64>() * step);
+    let title = match (sent, fell_due) {
+        (0, 0) => "No message fell due".into(),
+        (sent, all) if sent == all => format!("All {} that fell due were accepted", messages_words(all)),
+        (sent, all) => format!("{} of {} that fell due were accepted", format::count(sent), messages_words(all)),
+    };
+    let caption = format!(
+        "Messages that the API accepted, in the second of its answer. Dashed: messages that fell due.{}",
+        time.bin_note("the mean")
+    );
+    let mut table = Table::new(&["Time", "#Due a second", "#Accepted a second"]);
+    let due_bins = due;
+    let rows = time.rows.rate(counts(&line.sends_due)).into_iter().zip(time.rows.rate(counts(&line.sends)));
+    for (at, (due, sent)) in time.row_times().into_iter().zip(rows) {
+        table.row([at, rated(due), rated(sent)]);
+    }
+    let alternative = format!("Messages a second over time. {title}.");
+    Figure::new("messages", title, caption, alternative, &time.chart(y, marks, labels, 110.0))
+        .with_table(table)
+        .over_time("per_s", [("accepted", accepted), ("due", due_bins)])
+        .part()
+}
+
+fn messages_words(n: u64) -> String {
+    format::counted(n, "message", "messages")
+}
+
+/// The largest of all lines; 0 where there is none.
+pub(super) fn most(lines: &[&Values]) -> f64 {
+    lines.iter().flat_map(|line| line.iter().flatten()).copied().fold(0.0, f64::max)
+}
+
+fn last(values: &Values) -> Option<f64> {
+    values.iter().rev().flatten().next().copied()
+}
+
+fn whole(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".into(), |v| format::count(v as u64))
+}
+
+fn rated(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".into(), format::per_second)
+}

@@ -1,0 +1,127 @@
+//! Section 10: workers and nodes, a row each, the sick ones first.
+
+use super::figure::{Part, Section, Table};
+use crate::RunResult;
+use crate::format;
+use crate::result::SourceInfo;
+
+/// Above this share of its host's cores a source is called busy.
+const BUSY: f64 = 0.9;
+
+/// The section.
+pub(super) fn section(result: &RunResult) -> Section {
+    let mut all: Vec<&SourceInfo> = result.sources.iter().collect();
+    all.sort_by(|a, b| sickness(b).cmp(&sickness(a)).then_with(|| a.name.cmp(&b.name)));
+    let mut parts = vec![Part::Finding(finding(&all))];
+    if !all.is_empty() {
+        parts.push(Part::Table(load(&all)));
+        parts.push(Part::Heading("Clocks and intervals".into()));
+        parts.push(Part::Table(clocks(&all)));
+        parts.push(Part::Note(
+            "Offset: the source’s clock against the control plane’s, ± the error bound; exact on the same host. An interval \
+             is a second’s measurements; missing ones never reached the data plane."
+                .into(),
+        ));
+    }
+    Section { number: 10, id: "workers", title: "Workers and nodes", parts }
+}
+
+fn finding(all: &[&SourceInfo]) -> String {
+    let sick: Vec<_> = all.iter().filter(|s| sickness(s) > 0).map(|s| s.name.as_str()).collect();
+    match (all.len(), sick.len()) {
+        (0, _) => "Nobody shipped a measurement.".into(),
+        (1, 0) => "The one source was well.".into(),
+        (n, 0) => format!("All {n} sources were well: none was lost, busy, or missing an interval."),
+        (n, _) => format!("{} of {n} sources had something: {}. They stand first.", sick.len(), sick.join(", ")),
+    }
+}
+
+/// How sick: lost outweighs missing, missing outweighs busy.
+fn sickness(source: &SourceInfo) -> u8 {
+    u8::from(source.lost_at_s.is_some()) * 4 + u8::from(source.intervals_missing > 0) * 2 + u8::from(busy(source))
+}
+
+fn busy(source: &SourceInfo) -> bool {
+    source.cores > 0 && source.cpu_max > BUSY * f64::from(source.cores)
+}
+
+fn state(source: &SourceInfo) -> String {
+    let mut said = Vec::new();
+    if let Some(at) = source.lost_at_s {
+        said.push(format!("✗ lost at {}", format::run_time(at)));
+    }
+    if source.intervals_missing > 0 {
+        said.push("✗ intervals missing".into());
+    }
+    if busy(source) {
+        said.push("! busy".into());
+    }
+    if said.is_empty() { "✓ well".into() } else { said.join(", ") }
+}
+
+fn load(all: &[&SourceInfo]) -> Table {
+    let mut table = Table::new(&[
+        "Source",
+        "State",
+        "#Users",
+        "#CPU mean / most",
+        "#Memory",
+        "#Files",
+        "#Lag p99",
+        "#Loop delay p99",
+    ])
+    .stacked();
+    for s in all {
+        let users = match (s.users_connected_max, s.users_planned) {
+            (0, 0) => "–".into(),
+            (reached, planned) if reached == planned => format::count(planned),
+            (reached, planned) => format!("{} of {}", format::count(reached), format::count(planned)),
+        };
+        let cpu = format!(
+            "{} / {} of {}",
+            format::number(s.cpu_mean),
+            format::number(s.cpu_max),
+            format::counted(u64::from(s.cores), "core", "cores")
+        );
+        table.marked(
+            sickness(s) > 0,
+            [
+                named(s),
+                state(s),
+                users,
+                cpu,
+                format::bytes(s.rss_max_bytes),
+                format::count(s.files_max),
+                format::maybe_us(s.lag_p99_us),
+                format::maybe_us(s.loop_delay_p99_us),
+            ],
+        );
+    }
+    table
+}
+
+fn clocks(all: &[&SourceInfo]) -> Table {
+    let mut table = Table::new(&["Source", "Host", "#Clock offset", "#Intervals", "#Missing"]).stacked();
+    for s in all {
+        let host = if s.host.is_empty() { "–".into() } else { s.host.clone() };
+        let missing = format::count(s.intervals_missing);
+        table.marked(s.intervals_missing > 0, [s.name.clone(), host, offset(s), format::count(s.intervals), missing]);
+    }
+    table
+}
+
+/// A clock's offset with its bound.
+fn offset(source: &SourceInfo) -> String {
+    if source.clock_bound_us == 0.0 && source.clock_offset_us == 0.0 {
+        return "same clock, exact".into();
+    }
+    format!("{} ± {}", format::duration_us(source.clock_offset_us), format::duration_us(source.clock_bound_us))
+}
+
+fn named(source: &SourceInfo) -> String {
+    if source.kind.is_empty() || source.name.starts_with(&source.kind) {
+        source.name.clone()
+    } else {
+        format!("{} ({})", source.name, source.kind)
+    }
+}
