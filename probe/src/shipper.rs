@@ -1,0 +1,274 @@
+//! Takes what a process records once a second and ships it, until the data plane has all of it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use measure::{Clock, Gauge, Interval, Offset, Recorder, SharedRecorder, Timestamp};
+use proto::telemetry::SourceHello;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::ledger::{Account, Ledger};
+use crate::spool::{Spool, SpoolLimits};
+use crate::stream;
+
+/// Something that adds to a recorder once a second: levels, counts since the last time.
+pub type Sampler = Box<dyn FnMut(&mut Recorder) + Send>;
+
+/// One source of measurements.
+pub struct Source {
+    /// Unique in the run: `worker-1`, `probe-1`, `node-1`.
+    pub name: String,
+    /// `worker`, `probe`, `node`.
+    pub kind: String,
+    /// Its host.
+    pub host: String,
+    /// Cores of its host.
+    pub cores: u32,
+    /// What its threads record into.
+    pub recorders: Vec<SharedRecorder>,
+    /// What is asked once a second.
+    pub samplers: Vec<Sampler>,
+}
+
+/// What a shipper must be told.
+pub struct ShipperConfig {
+    /// The data plane's address: `127.0.0.1:4317` or `http://…`.
+    pub data_plane: String,
+    /// The run.
+    pub run: String,
+    /// When the run starts, on the run's clock (the control plane's).
+    pub start: Timestamp,
+    /// The run's clock against this process's.
+    pub offset: watch::Receiver<Offset>,
+    /// The sources; at least one. The first one's name is the stream's.
+    pub sources: Vec<Source>,
+    /// Where to keep what is not acknowledged.
+    pub spool: SpoolLimits,
+}
+
+/// What waits for the data plane, shared by the task that samples and the one that ships.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    ledger: Mutex<Ledger>,
+    /// There is something to ship.
+    pub(crate) more: Notify,
+    /// Everything is closed, or never will be.
+    pub(crate) end: watch::Sender<Option<End>>,
+}
+
+/// How shipping ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The data plane has everything.
+    Closed,
+    /// The data plane wants no more, as it says.
+    Refused(String),
+}
+
+impl Shared {
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Not everything reached the data plane.
+#[derive(Debug, thiserror::Error)]
+#[error("{waiting} intervals did not reach the data plane: {reason}")]
+pub struct Unshipped {
+    /// Intervals that were not acknowledged.
+    pub waiting: usize,
+    /// Why.
+    pub reason: String,
+    /// What was recorded.
+    pub accounts: Vec<Account>,
+}
+
+/// Ships for one run.
+#[derive(Debug)]
+pub struct Shipper {
+    shared: Arc<Shared>,
+    sampling: JoinHandle<()>,
+    stop_sampling: CancellationToken,
+    /// Ends both tasks when the shipper is dropped.
+    _all: DropGuard,
+}
+
+impl Shipper {
+    /// Starts to sample and to ship, in two tasks of the current runtime.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(config: ShipperConfig, clock: Clock) -> Self {
+        let hellos: Vec<SourceHello> = config.sources.iter().map(|s| hello(&config.run, s)).collect();
+        let stem = format!("{}-{}", config.run, hellos.first().map_or("none", |h| h.source.as_str()));
+        let spool = Spool::new(config.spool.clone(), &stem);
+        let ledger = Mutex::new(Ledger::new(spool, hellos.iter().map(|h| h.source.clone())));
+        let shared = Arc::new(Shared { ledger, more: Notify::new(), end: watch::Sender::new(None) });
+        let all = CancellationToken::new();
+        let stop_sampling = all.child_token();
+        let shipping = stream::ship(config.data_plane.clone(), hellos, shared.clone());
+        let ended = all.clone();
+        tokio::spawn(async move {
+            tokio::select! { () = shipping => {}, () = ended.cancelled() => {} }
+        });
+        let sampling = tokio::spawn(sample(config, clock, shared.clone(), stop_sampling.clone()));
+        Self { shared, sampling, stop_sampling, _all: all.drop_guard() }
+    }
+
+    /// Takes the last, partial interval, says goodbye, and waits until the data plane has everything.
+    ///
+    /// # Errors
+    /// When it doesn't have everything at the deadline, or wants no more.
+    pub async fn finish(mut self, deadline: Instant) -> Result<Vec<Account>, Unshipped> {
+        self.stop_sampling.cancel();
+        let sampled = tokio::time::timeout_at(deadline, &mut self.sampling).await;
+        self.shared.ledger().finish();
+        self.shared.more.notify_one();
+        let mut end = self.shared.end.subscribe();
+        let ended = tokio::time::timeout_at(deadline, end.wait_for(Option::is_some)).await;
+        let ledger = self.shared.ledger();
+        let (waiting, accounts) = (ledger.waiting(), ledger.accounts());
+        let reason = match (sampled, ended) {
+            (Ok(Ok(())), Ok(Ok(end))) if *end == Some(End::Closed) => return Ok(accounts),
+            (_, Ok(Ok(end))) => match &*end {
+                Some(End::Refused(reason)) => reason.clone(),
+                _ => "the last interval could not be taken".to_owned(),
+            },
+            _ => "the deadline has passed".to_owned(),
+        };
+        Err(Unshipped { waiting, reason, accounts })
+    }
+
+    /// What was recorded so far, by source.
+    pub fn accounts(&self) -> Vec<Account> {
+        self.shared.ledger().accounts()
+    }
+
+    /// Intervals that wait for an acknowledgement; more than a few mean that the data plane is away.
+    pub fn waiting(&self) -> usize {
+        self.shared.ledger().waiting()
+    }
+}
+
+fn hello(run: &str, source: &Source) -> SourceHello {
+    SourceHello {
+        run: run.to_owned(),
+        source: source.name.clone(),
+        kind: source.kind.clone(),
+        host: source.host.clone(),
+        cores: source.cores,
+        version: proto::VERSION.to_owned(),
+    }
+}
+
+async fn sample(config: ShipperConfig, clock: Clock, shared: Arc<Shared>, stop: CancellationToken) {
+    let mut takers: Vec<Taker> = config.sources.into_iter().map(|s| Taker::new(s, config.start, clock.now())).collect();
+    let mut take_all = |offset: Offset| {
+        let now = clock.now();
+        for (index, taker) in takers.iter_mut().enumerate() {
+            let interval = taker.take(now, offset);
+            shared.ledger().seal(index, interval);
+        }
+        shared.more.notify_one();
+    };
+    loop {
+        let offset = *config.offset.borrow();
+        let now = clock.now();
+        let boundary = offset.to_ours(boundary_after(config.start, offset.to_theirs(now)));
+        tokio::select! {
+            () = tokio::time::sleep(boundary.since(now)) => {}
+            () = stop.cancelled() => break,
+        }
+        // A timer may fire early by its resolution; then what is left is slept.
+        if clock.now() >= boundary {
+            take_all(offset);
+        }
+    }
+    take_all(*config.offset.borrow());
+}
+
+/// The first instant after `now` that is a whole number of seconds, at least one, after `start`.
+fn boundary_after(start: Timestamp, now: Timestamp) -> Timestamp {
+    let second = Duration::from_secs(1);
+    let whole = now.since(start).as_secs();
+    start + second * u32::try_from(whole).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+/// Makes one interval of all that a source's threads recorded.
+struct Taker {
+    source: Source,
+    sampled: Recorder,
+    /// On the run's clock.
+    taken_until: Timestamp,
+}
+
+impl Taker {
+    fn new(source: Source, start: Timestamp, now: Timestamp) -> Self {
+        Self { source, sampled: Recorder::new(0, now), taken_until: start }
+    }
+
+    fn take(&mut self, now: Timestamp, offset: Offset) -> Interval {
+        for sampler in &mut self.source.samplers {
+            sampler(&mut self.sampled);
+        }
+        self.sampled.set(Gauge::ClockOffsetNanos, None, offset.nanos);
+        self.sampled.set(Gauge::ClockBoundNanos, None, i64::try_from(offset.bound).unwrap_or(i64::MAX));
+        let mut interval = self.sampled.take(now);
+        for recorder in &self.source.recorders {
+            interval.merge(&recorder.take(now));
+        }
+        // An estimate that moved back must not make time run backwards.
+        let until = offset.to_theirs(now).max(self.taken_until);
+        interval.start = Some(std::mem::replace(&mut self.taken_until, until));
+        interval.end = Some(until);
+        interval
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boundaries_are_whole_seconds_after_the_start() {
+        let start = Timestamp::from_nanos(5_500_000_000);
+        let after = |nanos| boundary_after(start, Timestamp::from_nanos(nanos)).as_nanos();
+        assert_eq!(after(1_000_000_000), 6_500_000_000, "before the start: its first second ends first");
+        assert_eq!(after(5_500_000_000), 6_500_000_000);
+        assert_eq!(after(6_499_999_999), 6_500_000_000);
+        assert_eq!(after(6_500_000_000), 7_500_000_000);
+        assert_eq!(after(9_700_000_000), 10_500_000_000, "boundaries that were slept through are left out");
+    }
+
+    #[test]
+    fn a_source_is_one_interval_on_the_runs_clock() {
+        let shared = |n: u64| {
+            let recorder = SharedRecorder::new(Recorder::new(1, Timestamp::from_nanos(0)));
+            recorder.with(|r| r.set(Gauge::UsersConnected, Some(0), n as i64));
+            (0..n).for_each(|_| recorder.with(|r| r.record(measure::Metric::Send, 5)));
+            recorder
+        };
+        let sampler: Sampler = Box::new(|r| r.count(measure::Counter::Published, None, 2));
+        let source = Source {
+            name: "w".into(),
+            kind: "worker".into(),
+            host: "h".into(),
+            cores: 1,
+            recorders: vec![shared(3), shared(4)],
+            samplers: vec![sampler],
+        };
+        let mut taker = Taker::new(source, Timestamp::from_nanos(1_000), Timestamp::from_nanos(0));
+        let interval = taker.take(Timestamp::from_nanos(500), Offset { nanos: 1_500, bound: 7 });
+        assert_eq!((interval.samples(), interval.level(Gauge::UsersConnected)), (7, 7));
+        assert_eq!(interval.count(measure::Counter::Published), 2);
+        assert_eq!(
+            (interval.start, interval.end),
+            (Some(Timestamp::from_nanos(1_000)), Some(Timestamp::from_nanos(2_000)))
+        );
+        let next = taker.take(Timestamp::from_nanos(600), Offset { nanos: 1_000, bound: 7 });
+        assert_eq!((next.start, next.end), (interval.end, interval.end), "time does not run backwards");
+    }
+}
