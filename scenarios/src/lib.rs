@@ -4,14 +4,31 @@
 //! [`Shard`]s: [`Scenario::planned_users`], [`Scenario::channels_of`], [`Scenario::stays`] and [`Scenario::arrivals`].
 
 mod arrivals;
+mod check;
+mod decode;
+mod diagnostic;
+mod language;
+mod leaf;
 mod load;
 pub mod model;
+mod overrides;
+mod parse;
 mod popularity;
+mod schema;
 mod shard;
+mod syntax;
 mod timeline;
+mod tree;
+mod variables;
+mod words;
 
 pub use arrivals::Arrival;
+pub use check::{LARGEST_MESSAGE, LONGEST_RUN, MOST_CANARIES, MOST_COHORTS, MOST_PER_USER, MOST_USERS};
+pub use diagnostic::{Diagnostic, Diagnostics};
 pub use load::{ChannelRef, PlannedUser, Stay};
 pub use model::Scenario;
+pub use parse::{LARGEST_FILE, Source, parse, redacted};
+pub use schema::schema;
 pub use shard::{NoSuchShard, Shard};
 pub use timeline::Timeline;
+pub use variables::variables_needed;

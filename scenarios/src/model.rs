@@ -41,7 +41,7 @@ pub struct TargetSpec {
 }
 
 /// Where user tokens come from.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub enum Tokens {
     /// Signed with the bundled server's secret.
     #[default]
@@ -50,6 +50,16 @@ pub enum Tokens {
     Secret(String),
     /// Read from a CSV file of `user_id,token` lines; user i of the run takes line i.
     Csv(std::path::PathBuf),
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bundled => f.write_str("Bundled"),
+            Self::Secret(_) => f.write_str("Secret(…)"),
+            Self::Csv(path) => f.debug_tuple("Csv").field(path).finish(),
+        }
+    }
 }
 
 /// One channel, or many that are alike.

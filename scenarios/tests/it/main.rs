@@ -1,3 +1,6 @@
 //! The scenario language from outside.
 
+mod broken;
+mod json;
 mod shards;
+mod shipped;
