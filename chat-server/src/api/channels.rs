@@ -1,0 +1,149 @@
+//! `POST /channels/{type}/{id}/…`: get or create, watch, stop watching, members.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde_json::{Map, Value};
+use wire::api::{ChannelQuery, ChannelState, StopWatchingAnswer, UpdateChannel};
+use wire::event::{User, kind};
+use wire::{ApiError, limits};
+
+use super::{Answer, Body, Call, ChannelName, Failure};
+use crate::app::{App, Cell, State as CellState};
+use crate::channel::{Channel, Step};
+use crate::failure;
+use crate::time::Date;
+use crate::users::UserCell;
+
+/// Gets a channel, or creates it; watches it if asked to.
+pub(crate) async fn query(
+    State(app): State<Arc<App>>,
+    call: Call,
+    name: ChannelName,
+    Body(query): Body<ChannelQuery>,
+) -> Result<Answer, Failure> {
+    let by = call.user(&app, query.data.get("created_by_id").and_then(Value::as_str))?;
+    let connection = if query.watch { Some(call.connection(&app)?) } else { None };
+    let (cell, created) = get_or_create(&app, &name, &by, &query.data).await?;
+    let watched_from = match &connection {
+        Some(connection) => Some(app.watch(&cell, connection)?),
+        None => None,
+    };
+    let state = &mut *cell.lock();
+    if created {
+        let mut event = state.channel.event(kind::CHANNEL_CREATED, &Date::now());
+        event.user = Some(by.show());
+        app.broadcast(state, &event, None);
+    }
+    let mut answer = describe(state, &query);
+    if let Some(seq) = watched_from {
+        answer.seq = seq;
+    }
+    Ok(call.created(answer))
+}
+
+/// The channel's state as the query wants it.
+pub(super) fn describe(state: &CellState, query: &ChannelQuery) -> ChannelState {
+    let channel = &state.channel;
+    let mut answer = ChannelState {
+        channel: channel.describe(),
+        watcher_count: state.room.user_count() as u64,
+        seq: state.room.seq(),
+        ..ChannelState::default()
+    };
+    if query.state {
+        answer.messages = channel.page(&query.messages.clone().unwrap_or_default(), None);
+        answer.members = channel.members.values().take(limits::MEMBERS).cloned().collect();
+        answer.read = channel.read_states();
+    }
+    answer
+}
+
+/// The channel, and whether this call has created it.
+async fn get_or_create(
+    app: &App,
+    name: &ChannelName,
+    by: &UserCell,
+    data: &Map<String, Value>,
+) -> Result<(Arc<Cell>, bool), ApiError> {
+    let cid = name.cid();
+    if let Some(cell) = app.channels.get(&cid) {
+        return Ok((cell, false));
+    }
+    let (custom, members) = read_data(app, data)?;
+    let creator = by.show();
+    let make = || {
+        let mut channel = Channel::new(&name.kind, &name.id, Some(creator.clone()), &Date::now(), app.bounds());
+        channel.custom = custom;
+        Arc::new(Cell::new(channel))
+    };
+    let (cell, created) = app.channels.get_or_insert_with(cid, make);
+    if created {
+        let found = |channel: &mut Channel, at: &Date| {
+            let mut step = Step::nothing(());
+            channel.found(&mut step, members, at);
+            Ok(step)
+        };
+        app.change(&cell, found).await?;
+    }
+    Ok((cell, created))
+}
+
+/// A new channel's custom fields and its first members.
+fn read_data(app: &App, data: &Map<String, Value>) -> Result<(Map<String, Value>, Vec<User>), ApiError> {
+    let mut custom = data.clone();
+    let members = match custom.remove("members") {
+        None => Vec::new(),
+        Some(members) => serde_json::from_value::<Vec<String>>(members)
+            .map_err(|error| failure::input(format!("data.members must be a list of user ids: {error}")))?,
+    };
+    for reserved in
+        ["id", "type", "cid", "created_at", "last_message_at", "created_by", "created_by_id", "member_count"]
+    {
+        custom.remove(reserved);
+    }
+    super::messages::check_custom("data", &custom)?;
+    Ok((custom, users(app, &members)?))
+}
+
+/// Users by their ids.
+fn users(app: &App, ids: &[String]) -> Result<Vec<User>, ApiError> {
+    if ids.len() > limits::USERS {
+        return Err(failure::input(format!("at most {} members in one call", limits::USERS)));
+    }
+    if let Some(bad) = ids.iter().find(|id| !limits::is_name(id)) {
+        return Err(failure::input(format!("{bad:?} can't be a user id")));
+    }
+    Ok(ids.iter().map(|id| app.users.get_or_create(id).show()).collect())
+}
+
+/// Stops watching.
+pub(crate) async fn stop_watching(
+    State(app): State<Arc<App>>,
+    call: Call,
+    name: ChannelName,
+) -> Result<Answer, Failure> {
+    let connection = call.connection(&app)?;
+    let cell = app.channel(&name.cid())?;
+    let seq = app.unwatch(&cell, &connection);
+    Ok(call.created(StopWatchingAnswer { seq, ..StopWatchingAnswer::default() }))
+}
+
+/// Adds and removes members.
+pub(crate) async fn update(
+    State(app): State<Arc<App>>,
+    call: Call,
+    name: ChannelName,
+    Body(body): Body<UpdateChannel>,
+) -> Result<Answer, Failure> {
+    let cell = app.channel(&name.cid())?;
+    let server = call.token_user().is_none();
+    let by = if server { call.user(&app, Some("server"))? } else { call.user(&app, None)? }.show();
+    if body.remove_members.len() > limits::USERS {
+        return Err(failure::input(format!("at most {} members in one call", limits::USERS)).into());
+    }
+    let add = users(&app, &body.add_members)?;
+    app.change(&cell, |channel, at| channel.change_members(add, &body.remove_members, &by, server, at)).await?;
+    let answer = describe(&cell.lock(), &ChannelQuery { state: true, ..ChannelQuery::default() });
+    Ok(call.created(answer))
+}

@@ -1,0 +1,91 @@
+//! What every call passes: who is it, may he, and the headers of the answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::HeaderValue;
+use measure::Timestamp;
+use wire::ApiError;
+
+use super::Failure;
+use super::answer::Answer;
+use super::request::{Call, Parameters};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::failure;
+use crate::rate::Allowance;
+use crate::stats::add;
+use crate::time::unix_seconds;
+
+/// Endpoints that check their callers themselves, or let everybody in.
+const OPEN: [&str; 3] = ["/connect", "/longpoll", "/stats"];
+
+/// Lets a call in, or not, and completes its answer.
+pub(crate) async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let started = app.clock.now();
+    add(&app.stats.requests, 1);
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let caller = match path.as_deref() {
+        Some(path) if !OPEN.contains(&path) => Some(authenticate(&app, &request)),
+        _ => None,
+    };
+    let user = match &caller {
+        Some(Ok(Caller::User(id))) => Some(id.as_str()),
+        _ => None,
+    };
+    let endpoint = format!("{} {}", request.method(), path.as_deref().unwrap_or("*"));
+    let now = unix_seconds();
+    let allowance = app.limiter.call(&endpoint, user, now);
+    let mut response = if !allowance.allowed {
+        add(&app.stats.rate_limited, 1);
+        Failure(failure::rate_limited((allowance.reset - now).unsigned_abs())).into_response()
+    } else {
+        match caller {
+            Some(Err(error)) => Failure(error).into_response(),
+            Some(Ok(caller)) => {
+                let parameters = Parameters::of(request.uri());
+                request.extensions_mut().insert(Call { caller, started, clock: app.clock.clone(), parameters });
+                next.run(request).await
+            }
+            None => next.run(request).await,
+        }
+    };
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        add(&app.stats.failed, 1);
+        response = fail(error, app.clock.now().since(started));
+    }
+    put_headers(&mut response, allowance);
+    response
+}
+
+fn authenticate(app: &App, request: &Request) -> Result<Caller, ApiError> {
+    let header = request.headers().get(http::header::AUTHORIZATION).and_then(|token| token.to_str().ok());
+    let parameters = Parameters::of(request.uri());
+    app.authenticate(parameters.get("api_key"), header.or_else(|| parameters.get("authorization")))
+}
+
+fn fail(mut error: ApiError, took: Duration) -> Response {
+    error.duration = duration(took);
+    let status = http::StatusCode::from_u16(error.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    Answer::json(status, &error).into_response()
+}
+
+fn put_headers(response: &mut Response, allowance: Allowance) {
+    let headers = response.headers_mut();
+    headers.insert("x-ratelimit-limit", HeaderValue::from(allowance.limit));
+    headers.insert("x-ratelimit-remaining", HeaderValue::from(allowance.remaining));
+    headers.insert("x-ratelimit-reset", HeaderValue::from(allowance.reset));
+}
+
+/// A duration as answers show it.
+pub(crate) fn duration(took: Duration) -> String {
+    format!("{:.2}ms", took.as_secs_f64() * 1_000.0)
+}
+
+/// How long it took since `started`.
+pub(super) fn took(clock: &measure::Clock, started: Timestamp) -> String {
+    duration(clock.now().since(started))
+}

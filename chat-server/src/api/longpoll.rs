@@ -1,0 +1,92 @@
+//! `GET /longpoll`: the same connection and outbox as a WebSocket's, read by polling.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use bytes::Bytes;
+use http::StatusCode;
+use wire::frame::server_payload;
+use wire::{ApiError, close};
+
+use super::{Answer, Failure, Query};
+use crate::app::App;
+use crate::connect::admit;
+use crate::connection::Connection;
+use crate::failure;
+use crate::outbox::{Closing, Taken};
+
+/// `{"events": […]}` of events that are JSON already.
+pub(super) fn events_json(events: &[Bytes]) -> Vec<u8> {
+    let mut json = Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum::<usize>() + 16);
+    json.extend_from_slice(br#"{"events":["#);
+    for (i, event) in events.iter().enumerate() {
+        if i > 0 {
+            json.push(b',');
+        }
+        json.extend_from_slice(event);
+    }
+    json.extend_from_slice(b"]}");
+    json
+}
+
+/// Opens a connection, polls it, or closes it.
+pub(crate) async fn longpoll(State(app): State<Arc<App>>, Query(query): Query) -> Result<Answer, Failure> {
+    let Some(id) = query.get("connection_id") else {
+        let user = admit(&app, &query).await?;
+        let connection = app.open(&user, true);
+        let event = app.health_check(&connection, true);
+        return Ok(Answer::json(StatusCode::OK, &serde_json::json!({ "event": event })));
+    };
+    let user = match app.authenticate(query.get("api_key"), query.get("authorization"))? {
+        crate::auth::Caller::User(id) => Some(id),
+        crate::auth::Caller::Server => None,
+    };
+    let connection = app.connections.get(id, user.as_deref())?;
+    if !connection.polls {
+        return Err(failure::input("this connection is a WebSocket's").into());
+    }
+    if query.get("close") == Some("true") {
+        connection.outbox.close(close::NORMAL, "closed by the client");
+        app.disconnect(&connection);
+        return Ok(Answer::raw(StatusCode::OK, events_json(&[])));
+    }
+    let events = poll(&app, &connection).await?;
+    Ok(Answer::raw(StatusCode::OK, events_json(&events)))
+}
+
+/// A poll that waits; dropping it lets the next one wait.
+struct Waiting<'a>(&'a Connection);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.poll_waits.store(false, Ordering::Release);
+    }
+}
+
+/// Waits for events.
+async fn poll(app: &App, connection: &Arc<Connection>) -> Result<Vec<Bytes>, ApiError> {
+    if connection.poll_waits.swap(true, Ordering::Acquire) {
+        return Err(failure::input("another poll of this connection is waiting"));
+    }
+    let waiting = Waiting(connection);
+    connection.heard(app.clock.now());
+    let mut frames = VecDeque::new();
+    let taken = std::future::poll_fn(|cx| connection.outbox.poll_take(cx, &mut frames));
+    let taken = tokio::time::timeout(app.config.longpoll_wait, taken).await;
+    connection.heard(app.clock.now());
+    drop(waiting);
+    match taken {
+        Ok(Taken::Frames) => {
+            connection.outbox.written(frames.iter().map(Bytes::len).sum());
+            Ok(frames.iter().map(server_payload).collect())
+        }
+        Ok(Taken::Closed(Closing { code, reason })) => {
+            app.disconnect(connection);
+            tracing::debug!(user = %connection.user.id, code, "a polled connection ends: {reason}");
+            Err(failure::connection_unknown())
+        }
+        Err(_) => Ok(Vec::new()),
+    }
+}

@@ -1,0 +1,151 @@
+//! Messages: send, get, change, delete, answers.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use wire::api::{MessageAnswer, OutgoingMessage, Page, SendMessage};
+use wire::event::Message;
+use wire::{ApiError, limits};
+
+use super::{Answer, Body, Call, ChannelName, Failure};
+use crate::app::App;
+use crate::channel::NewMessage;
+use crate::failure;
+
+/// Fields of a message that only the server sets.
+const RESERVED: [&str; 13] = [
+    "type",
+    "user",
+    "user_id",
+    "cid",
+    "created_at",
+    "updated_at",
+    "deleted_at",
+    "reply_count",
+    "reaction_counts",
+    "latest_reactions",
+    "own_reactions",
+    "reaction_scores",
+    "html",
+];
+
+/// Refuses custom fields that are too large.
+pub(super) fn check_custom(what: &str, custom: &Map<String, Value>) -> Result<(), ApiError> {
+    if !custom.is_empty() && serde_json::to_vec(custom).map_or(0, |json| json.len()) > limits::CUSTOM_DATA {
+        return Err(failure::too_large(&format!("{what} (its custom fields)"), limits::CUSTOM_DATA));
+    }
+    Ok(())
+}
+
+/// Checks what needs no channel.
+fn check(message: &mut OutgoingMessage) -> Result<(), ApiError> {
+    if message.text.len() > limits::MESSAGE_TEXT {
+        return Err(failure::too_large("message.text", limits::MESSAGE_TEXT));
+    }
+    for reserved in RESERVED {
+        message.custom.remove(reserved);
+    }
+    if message.text.is_empty() && message.custom.is_empty() {
+        return Err(failure::input("message.text is empty, and there are no custom fields either"));
+    }
+    check_custom("message", &message.custom)
+}
+
+/// The user whom a server names in the message.
+fn named(message: &OutgoingMessage) -> Option<String> {
+    let id = message.custom.get("user_id").or_else(|| message.custom.get("user")?.get("id"));
+    id.and_then(Value::as_str).map(str::to_owned)
+}
+
+/// Sends a message.
+pub(crate) async fn send(
+    State(app): State<Arc<App>>,
+    call: Call,
+    name: ChannelName,
+    Body(SendMessage { mut message }): Body<SendMessage>,
+) -> Result<Answer, Failure> {
+    let user = call.user(&app, named(&message).as_deref())?;
+    check(&mut message)?;
+    let cell = app.channel(&name.cid())?;
+    let id = message.id.take().filter(|id| !id.is_empty()).unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    if !limits::is_name(&id) {
+        return Err(failure::input("message.id has 1 to 255 bytes and no control characters").into());
+    }
+    // Taken first, so that of two sends with one id to two channels one loses.
+    let (owner, taken) = app.messages.get_or_insert_with(id.clone(), || cell.clone());
+    if !Arc::ptr_eq(&owner, &cell) {
+        return Err(failure::input(format!("message id {id:?} is in use in another channel")).into());
+    }
+    let OutgoingMessage { text, parent_id, custom, .. } = message;
+    let new = NewMessage { id: id.clone(), text, parent_id, custom, user: user.show() };
+    let slow = app.config.slow_mode.map(|pause| i64::try_from(pause.as_micros()).unwrap_or(i64::MAX));
+    let sent = match app.change(&cell, |channel, at| channel.send(new, slow, at)).await {
+        Ok(sent) => sent,
+        Err(error) => {
+            if taken && cell.lock().channel.message(&id).is_err() {
+                app.messages.remove(&id);
+            }
+            return Err(error.into());
+        }
+    };
+    if let Some(evicted) = sent.evicted {
+        app.messages.remove(&evicted);
+    }
+    Ok(call.created(MessageAnswer { message: sent.message, ..MessageAnswer::default() }))
+}
+
+/// A message as it stands.
+pub(crate) async fn get(State(app): State<Arc<App>>, call: Call, Path(id): Path<String>) -> Result<Answer, Failure> {
+    let message = app.channel_of(&id)?.lock().channel.message(&id)?.clone();
+    Ok(call.ok(MessageAnswer { message, ..MessageAnswer::default() }))
+}
+
+/// Changes a message.
+pub(crate) async fn update(
+    State(app): State<Arc<App>>,
+    call: Call,
+    Path(id): Path<String>,
+    Body(SendMessage { mut message }): Body<SendMessage>,
+) -> Result<Answer, Failure> {
+    check(&mut message)?;
+    let cell = app.channel_of(&id)?;
+    let OutgoingMessage { text, custom, .. } = message;
+    let message = app.change(&cell, |channel, at| channel.update(&id, text, custom, call.token_user(), at)).await?;
+    Ok(call.created(MessageAnswer { message, ..MessageAnswer::default() }))
+}
+
+/// Deletes a message.
+pub(crate) async fn delete(State(app): State<Arc<App>>, call: Call, Path(id): Path<String>) -> Result<Answer, Failure> {
+    let cell = app.channel_of(&id)?;
+    let message = app.change(&cell, |channel, at| channel.delete(&id, call.token_user(), at)).await?;
+    Ok(call.ok(MessageAnswer { message, ..MessageAnswer::default() }))
+}
+
+/// The answer to `GET /messages/{id}/replies`.
+#[derive(Debug, Serialize)]
+pub(crate) struct RepliesAnswer {
+    messages: Vec<Message>,
+    pub(super) duration: String,
+}
+
+/// A page of the answers to a message.
+pub(crate) async fn replies(
+    State(app): State<Arc<App>>,
+    call: Call,
+    Path(id): Path<String>,
+) -> Result<Answer, Failure> {
+    let parameters = &call.parameters;
+    let text = |name: &str| parameters.get(name).map(str::to_owned);
+    let page = Page {
+        limit: parameters.number("limit")?,
+        id_lt: text("id_lt"),
+        id_lte: text("id_lte"),
+        id_gt: text("id_gt"),
+        id_gte: text("id_gte"),
+    };
+    let cell = app.channel_of(&id)?;
+    let messages = cell.lock().channel.page(&page, Some(&id));
+    Ok(call.ok(RepliesAnswer { messages, duration: String::new() }))
+}

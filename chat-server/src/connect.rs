@@ -1,0 +1,141 @@
+//! `GET /connect`: the WebSocket handshake, and who may connect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderMap, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use wire::api::ConnectPayload;
+use wire::event::{Event, kind};
+use wire::frame::server_close;
+use wire::{ApiError, close, handshake, limits};
+
+use crate::accept::Permit;
+use crate::api::{Failure, Query};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::channel::encode;
+use crate::record::Record;
+use crate::users::UserCell;
+use crate::{failure, session};
+
+/// Answers the handshake; a refused client is told why over the WebSocket, as the protocol wants it.
+pub(crate) async fn connect(
+    State(app): State<Arc<App>>,
+    Query(query): Query,
+    mut request: Request,
+) -> Result<Response, Failure> {
+    let accept = accept_of(request.headers())?;
+    let admitted = admit(&app, &query).await;
+    let upgrade = hyper::upgrade::on(&mut request);
+    let permit = request.extensions_mut().remove::<Permit>();
+    let tasks = app.tasks.clone();
+    tasks.spawn(async move {
+        let _permit = permit;
+        if let Some((stream, early)) = upgraded(upgrade, app.config.request_timeout).await {
+            serve(app, stream, early, admitted).await;
+        }
+    });
+    let mut response = Response::new(axum::body::Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, http::HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, http::HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    Ok(response)
+}
+
+/// Checks that it is a WebSocket handshake, and computes its proof.
+fn accept_of(headers: &HeaderMap) -> Result<http::HeaderValue, ApiError> {
+    let has = |name: http::HeaderName, wanted: &str| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(wanted))
+    };
+    if !has(CONNECTION, "upgrade") || !has(UPGRADE, "websocket") {
+        return Err(failure::input("/connect speaks WebSocket: send Connection: Upgrade and Upgrade: websocket"));
+    }
+    if !has(SEC_WEBSOCKET_VERSION, "13") {
+        return Err(failure::input("Sec-WebSocket-Version must be 13"));
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::trim);
+    let key = key.filter(|key| handshake::is_key(key));
+    let key = key.ok_or_else(|| failure::input("Sec-WebSocket-Key must be 16 bytes in base64"))?;
+    let accept = http::HeaderValue::try_from(handshake::accept_key(key));
+    Ok(accept.expect("base64 may stand in a header"))
+}
+
+/// Who connects, if he may. Serves `/connect` and `/longpoll`.
+pub(crate) async fn admit(app: &App, query: &crate::api::Parameters) -> Result<Arc<UserCell>, ApiError> {
+    let caller = app.authenticate(query.get("api_key"), query.get("authorization"))?;
+    let payload = match query.get("json") {
+        Some(json) => serde_json::from_str::<ConnectPayload>(json)
+            .map_err(|error| failure::input(format!("the json parameter: {error}")))?,
+        None => return Err(failure::input("the json parameter is missing: {\"user_id\": …, \"user_details\": {…}}")),
+    };
+    let detail = payload.user_details.get("id").and_then(|id| id.as_str()).unwrap_or_default();
+    let named = if payload.user_id.is_empty() { detail } else { &payload.user_id };
+    let id = match &caller {
+        Caller::User(id) if named.is_empty() || named == id => id,
+        Caller::User(id) => {
+            return Err(failure::auth(format!("the token is {id:?}'s, but user_id is {named:?}")));
+        }
+        Caller::Server if named.is_empty() => return Err(failure::input("user_id is missing")),
+        Caller::Server => named,
+    };
+    if !limits::is_name(id) {
+        return Err(failure::input("a user_id has 1 to 255 bytes and no control characters"));
+    }
+    if serde_json::to_vec(&payload.user_details).map_or(0, |json| json.len()) > limits::CUSTOM_DATA {
+        return Err(failure::too_large("user_details", limits::CUSTOM_DATA));
+    }
+    let (user, changed) = app.users.upsert(id, &payload.user_details);
+    if let Some(store) = app.store.as_ref().filter(|_| changed) {
+        store.keep(vec![Record::user(&user.show())]).await?;
+    }
+    Ok(user)
+}
+
+/// Waits for the handshake's end and takes the socket out.
+async fn upgraded(upgrade: hyper::upgrade::OnUpgrade, patience: Duration) -> Option<(TcpStream, Bytes)> {
+    let upgraded = tokio::time::timeout(patience, upgrade).await.ok()?.ok()?;
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    Some((parts.io.into_inner(), parts.read_buf))
+}
+
+async fn serve(app: Arc<App>, stream: TcpStream, early: Bytes, admitted: Result<Arc<UserCell>, ApiError>) {
+    match admitted {
+        Ok(user) => {
+            let connection = app.open(&user, false);
+            connection.outbox.push(&encode(&app.health_check(&connection, true)));
+            if app.draining.is_cancelled() {
+                connection.outbox.close(close::GOING_AWAY, "the server is shutting down");
+            }
+            session::run(app, stream, early, connection).await;
+        }
+        Err(error) => Box::pin(refuse(app, stream, error)).await,
+    }
+}
+
+/// Says why, then closes for good.
+async fn refuse(app: Arc<App>, mut stream: TcpStream, error: ApiError) {
+    let event = Event {
+        kind: kind::CONNECTION_ERROR.to_owned(),
+        created_at: crate::time::Date::now().text,
+        cid: "*".to_owned(),
+        error: Some(error),
+        ..Event::default()
+    };
+    let farewell = async {
+        stream.write_all(&encode(&event)).await?;
+        stream.write_all(&server_close(close::NORMAL, "")).await?;
+        session::linger(&mut stream).await
+    };
+    // It may be gone before it hears why.
+    let _ = tokio::time::timeout(app.farewell_timeout(), farewell).await;
+}

@@ -1,0 +1,46 @@
+//! What a node counts about itself, for `GET /stats`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters since the start. Each is read and written on its own; they are not a snapshot of one instant.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    /// Sockets that were accepted.
+    pub(crate) accepted: AtomicU64,
+    /// Sockets that were refused since there were too many.
+    pub(crate) refused: AtomicU64,
+    /// API calls.
+    pub(crate) requests: AtomicU64,
+    /// Answers that were not 2xx.
+    pub(crate) failed: AtomicU64,
+    /// Calls over the rate limit.
+    pub(crate) rate_limited: AtomicU64,
+    /// Events that were published to a channel's watchers.
+    pub(crate) published: AtomicU64,
+    /// Frames that were queued for watchers.
+    pub(crate) fanned_out: AtomicU64,
+    /// Bytes of such frames.
+    pub(crate) fanned_out_bytes: AtomicU64,
+    /// Frames that sessions have handed to the kernel.
+    pub(crate) frames_written: AtomicU64,
+    /// Vectored writes that it took.
+    pub(crate) writes: AtomicU64,
+    /// Connections closed as slow readers.
+    pub(crate) closed_slow: AtomicU64,
+    /// Connections closed for silence.
+    pub(crate) closed_silent: AtomicU64,
+    /// Connections closed for broken frames, binary, oversize or malformed messages.
+    pub(crate) closed_protocol: AtomicU64,
+    /// By how much timers were late at worst in the last second, in microseconds.
+    pub(crate) loop_delay_us: AtomicU64,
+}
+
+/// Adds to a counter.
+pub(crate) fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}
+
+/// Reads a counter.
+pub(crate) fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
