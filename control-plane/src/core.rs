@@ -131,7 +131,11 @@ impl Core {
             Ok(joined) => {
                 self.names.insert(connection, joined.name.clone());
                 out.push(Output::Welcome(connection, joined.name));
-                out.extend(joined.waiting.into_iter().map(|(run, order)| Output::Order(connection, run, order)));
+                let over = |run: &str| self.runs.get(run).is_none_or(|r| r.state() == RunState::Ended);
+                // Of a run that has ended meanwhile, only its Stop still matters.
+                let waiting = joined.waiting.into_iter();
+                let waiting = waiting.filter(|(run, order)| matches!(order, Order::Stop(_)) || !over(run));
+                out.extend(waiting.map(|(run, order)| Output::Order(connection, run, order)));
             }
             Err(why) => out.push(Output::Reject(connection, why)),
         }

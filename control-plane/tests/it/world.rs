@@ -300,7 +300,7 @@ impl World {
                 let back = self.agents[i].breaks.unwrap().1;
                 self.after(back, Action::Join(i));
             }
-            Action::Deliver(connection, run, order) => self.deliver(connection, run, order),
+            Action::Deliver(connection, run, order) => self.deliver(connection, run, &order),
             Action::Report { agent, connection, run, event, epoch } => {
                 let a = &self.agents[agent];
                 if a.dead || a.connection != Some(connection) || epoch.is_some_and(|e| e != a.epoch) {
@@ -357,7 +357,7 @@ impl World {
     }
 
     /// An order reaches its agent.
-    fn deliver(&mut self, connection: u64, run: String, order: Order) {
+    fn deliver(&mut self, connection: u64, run: String, order: &Order) {
         let i = self.by_connection[&connection];
         let a = &mut self.agents[i];
         if a.dead || a.connection != Some(connection) {
@@ -373,7 +373,7 @@ impl World {
             }
             Order::Start(at) if !is_probe => {
                 let error = a.fails.then(|| "out of files".to_owned());
-                let end = at + self.seen[&run].duration;
+                let end = *at + self.seen[&run].duration;
                 report = a.finishes_after.map(|d| (end + d, AgentEvent::Finished(error), Some(a.epoch)));
             }
             Order::Stop(_) if a.heeds_stop => {

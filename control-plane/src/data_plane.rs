@@ -1,0 +1,118 @@
+//! The client of the data plane. It may be killed and come back at the same address: calls are repeated until their
+//! deadline.
+
+use std::time::Duration;
+
+use proto::telemetry::data_plane_client::DataPlaneClient;
+use proto::telemetry::{CloseReply, CloseRequest, LiveReply, LiveRequest, NoteRequest, OpenReply, OpenRequest};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+/// How long one attempt to connect may take.
+const CONNECT: Duration = Duration::from_secs(1);
+/// How long one Open may take: a directory is made, a scenario parsed.
+const OPEN: Duration = Duration::from_secs(5);
+/// How long one Live or Note may take.
+const QUICK: Duration = Duration::from_secs(2);
+/// Between attempts.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// In words.
+    pub(crate) reason: String,
+    /// The data plane answered, and will answer the same again.
+    pub(crate) refused: bool,
+}
+
+/// The data plane, as the control plane reaches it.
+#[derive(Clone, Debug)]
+pub(crate) struct DataPlane {
+    client: DataPlaneClient<Channel>,
+    address: String,
+}
+
+impl DataPlane {
+    /// A client that connects when it is first used.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub(crate) fn new(address: &str) -> Result<Self, String> {
+        let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+        let endpoint = Endpoint::from_shared(url).map_err(|e| format!("`{address}` is no address: {e}"))?;
+        let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect_lazy();
+        let client = DataPlaneClient::new(channel)
+            .max_decoding_message_size(proto::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(proto::MESSAGE_BYTES_MAX);
+        Ok(Self { client, address: address.to_owned() })
+    }
+
+    /// Opens a run: one attempt.
+    pub(crate) async fn open(&self, request: OpenRequest) -> Result<OpenReply, Failure> {
+        let mut client = self.client.clone();
+        self.within(OPEN, client.open(request)).await
+    }
+
+    /// This second's numbers: one attempt.
+    pub(crate) async fn live(&self, run: &str) -> Result<LiveReply, Failure> {
+        let mut client = self.client.clone();
+        self.within(QUICK, client.live(LiveRequest { run: run.to_owned() })).await
+    }
+
+    /// A line for the report: one attempt.
+    pub(crate) async fn note(&self, request: NoteRequest) -> Result<(), Failure> {
+        let mut client = self.client.clone();
+        self.within(QUICK, client.note(request)).await.map(drop)
+    }
+
+    /// Closes a run, again and again until it answers or `until` has passed.
+    pub(crate) async fn close(&self, request: &CloseRequest, until: Instant) -> Result<CloseReply, Failure> {
+        loop {
+            let mut client = self.client.clone();
+            let failure = match timeout_at(until, client.close(request.clone())).await {
+                Ok(Ok(reply)) => return Ok(reply.into_inner()),
+                Ok(Err(status)) => self.failure(&status),
+                Err(_) => return Err(self.silent()),
+            };
+            if failure.refused || Instant::now() + AGAIN >= until {
+                return Err(failure);
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, Failure> {
+        match timeout(limit, call).await {
+            Ok(Ok(reply)) => Ok(reply.into_inner()),
+            Ok(Err(status)) => Err(self.failure(&status)),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    fn silent(&self) -> Failure {
+        Failure { reason: format!("{} does not answer", self.address), refused: false }
+    }
+
+    fn failure(&self, status: &Status) -> Failure {
+        let passing = [Code::Unavailable, Code::DeadlineExceeded, Code::Unknown, Code::Cancelled, Code::Aborted];
+        let refused = !passing.contains(&status.code());
+        let reason = if refused {
+            status.message().to_owned()
+        } else {
+            // The innermost cause is what a person can mend: "Connection refused".
+            let mut cause: &dyn std::error::Error = status;
+            while let Some(inner) = cause.source() {
+                cause = inner;
+            }
+            let cause = if std::ptr::addr_eq(cause, status) { status.message().to_owned() } else { cause.to_string() };
+            format!("{}: {cause}", self.address)
+        };
+        Failure { reason, refused }
+    }
+}

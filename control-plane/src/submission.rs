@@ -1,0 +1,28 @@
+//! From the scenario that somebody submits to the numbers that a run needs.
+
+use crate::run::{Phase, Plan};
+
+/// Reads a scenario; all that is wrong with it, rendered for people, if it is no good.
+pub type Parse = fn(&proto::control::Scenario) -> Result<Plan, String>;
+
+/// What [`crate::Config::parse`] is unless a test says otherwise: the scenario language.
+pub(crate) fn plan_of(submitted: &proto::control::Scenario) -> Result<Plan, String> {
+    let source = scenarios::Source {
+        file_name: submitted.file_name.clone(),
+        bytes: submitted.source.to_vec(),
+        overrides: submitted.overrides.clone(),
+        variables: submitted.variables.clone().into_iter().collect(),
+        base_dir: submitted.base_dir.clone().into(),
+    };
+    let scenario = scenarios::parse(&source).map_err(|diagnostics| diagnostics.to_string())?;
+    let timeline = scenario.timeline();
+    Ok(Plan {
+        name: scenario.name.clone(),
+        users: scenario.users(),
+        duration: timeline.end,
+        phases: timeline.phases.into_iter().map(|(name, start, _)| Phase { name, start }).collect(),
+        abort_on_worker_loss: scenario.on_worker_loss == scenarios::model::WorkerLoss::Abort,
+        workers: 0,
+        probes: 0,
+    })
+}

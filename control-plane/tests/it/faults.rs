@@ -1,0 +1,158 @@
+//! Over real gRPC on loopback: what people see when something fails.
+
+use proto::control::agent_order::Order;
+use proto::control::agent_report::Report;
+use proto::control::{AgentKind, Outcome, Refused, RunState, StopRequest};
+use tonic::Status;
+
+use crate::fakes::{FakeDataPlane, brisk, hello, join, limits, obedient, serve};
+
+fn refusing(order: &Order) -> Vec<Report> {
+    match order {
+        Order::Prepare(p) => vec![Report::Refused(Refused { run: p.run.clone(), reason: "nofile is 256".to_owned() })],
+        other => obedient(other),
+    }
+}
+
+#[tokio::test]
+async fn too_small_a_fleet_is_told_in_numbers() {
+    let (address, _alive) = FakeDataPlane::default().anywhere();
+    let control = serve(address, limits(), None).await;
+    let _workers = tokio::join!(
+        join(control.grpc, hello("a", AgentKind::Worker, 200), obedient),
+        join(control.grpc, hello("b", AgentKind::Worker, 200), obedient),
+    );
+    let mut watch = control.watch(&control.submit("1000 500", 0).await).await;
+    let verdict = watch.ended().await.verdict.unwrap();
+    assert_eq!(verdict.outcome(), Outcome::Invalid);
+    assert!(verdict.reasons[0].contains("2 workers joined hold 400"), "{:?}", verdict.reasons);
+    assert!(watch.kinds().contains(&"not_enough_agents"));
+    control.end().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_with_its_reason() {
+    let (address, _alive) = FakeDataPlane::default().anywhere();
+    let control = serve(address, limits(), None).await;
+    let _worker = join(control.grpc, hello("w", AgentKind::Worker, 1_000), refusing).await;
+    let mut watch = control.watch(&control.submit("1000 500", 0).await).await;
+    let verdict = watch.ended().await.verdict.unwrap();
+    assert!(verdict.reasons[0].contains("w refused its shard: nofile is 256"), "{:?}", verdict.reasons);
+    control.end().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_never_hangs_a_run() {
+    let data_plane = FakeDataPlane::default();
+    let (address, _alive) = data_plane.anywhere();
+    let control = serve(address, limits(), None).await;
+    let stays = join(control.grpc, hello("stays", AgentKind::Worker, 600), obedient).await;
+    let dies = join(control.grpc, hello("dies", AgentKind::Worker, 600), obedient).await;
+    let run = control.submit("1000 60000", 2).await;
+    let mut watch = control.watch(&run).await;
+    watch.until_state(RunState::Running).await;
+    drop(dies);
+    let update = watch.until("the loss", |u| u.events.iter().any(|e| e.kind == "worker_lost")).await;
+    assert_eq!(update.state(), RunState::Running, "the policy is to go on");
+    drop(stays);
+    let verdict = watch.ended().await.verdict.unwrap();
+    assert_eq!(verdict.outcome(), Outcome::Invalid);
+    assert!(verdict.reasons[0].contains("dies is lost") && verdict.reasons[0].contains("500 users"), "{verdict:?}");
+    assert_eq!(data_plane.0.lock().unwrap().closes[0].lost_sources, ["dies", "stays"]);
+    control.end().await;
+}
+
+#[tokio::test]
+async fn without_a_data_plane_no_run_starts() {
+    // A port that was free a moment ago.
+    let nowhere = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let control = serve(nowhere, limits(), None).await;
+    let worker = join(control.grpc, hello("w", AgentKind::Worker, 10), obedient).await;
+    let mut watch = control.watch(&control.submit("10 500", 0).await).await;
+    let verdict = watch.ended().await.verdict.unwrap();
+    assert_eq!(verdict.outcome(), Outcome::Invalid);
+    assert!(watch.kinds().contains(&"data_plane_unreachable"), "{:?}", watch.kinds());
+    assert!(verdict.reasons[0].contains("refused") && verdict.reasons[0].contains(&nowhere.to_string()), "{verdict:?}");
+    assert!(!worker.orders().iter().any(|o| matches!(o, Order::Start(_))));
+    control.end().await;
+}
+
+#[tokio::test]
+async fn a_data_plane_that_will_not_open_ends_the_run_at_once() {
+    let data_plane = FakeDataPlane::default();
+    data_plane.0.lock().unwrap().refuse = Some(Status::failed_precondition("/out is not writable"));
+    let (address, _alive) = data_plane.anywhere();
+    let control = serve(address, limits(), None).await;
+    let _worker = join(control.grpc, hello("w", AgentKind::Worker, 10), obedient).await;
+    let mut watch = control.watch(&control.submit("10 500", 0).await).await;
+    let verdict = watch.ended().await.verdict.unwrap();
+    assert!(verdict.reasons[0].contains("/out is not writable"), "{verdict:?}");
+    assert!(watch.kinds().contains(&"data_plane_refused"));
+    control.end().await;
+}
+
+#[tokio::test]
+async fn a_data_plane_that_comes_back_closes_the_run() {
+    let data_plane = FakeDataPlane::default();
+    let (address, alive) = data_plane.anywhere();
+    let control = serve(address, limits(), None).await;
+    let _worker = join(control.grpc, hello("w", AgentKind::Worker, 10), obedient).await;
+    let run = control.submit("10 60000", 0).await;
+    let mut watch = control.watch(&run).await;
+    watch.until_state(RunState::Running).await;
+    drop(alive);
+    watch.until("the loss", |u| u.events.iter().any(|e| e.kind == "data_plane_lost")).await;
+    let stop = StopRequest { run, reason: "Ctrl-C".to_owned(), interrupted: true };
+    control.client().await.stop(stop).await.unwrap();
+    watch.until_state(RunState::Reporting).await;
+    let _alive = data_plane.serve(address);
+    let verdict = watch.ended().await.verdict.unwrap();
+    assert_eq!(verdict.outcome(), Outcome::Passed, "{verdict:?}");
+    assert!(verdict.interrupted);
+    control.end().await;
+}
+
+#[tokio::test]
+async fn a_data_plane_that_stays_away_ends_the_run_without_a_report() {
+    let data_plane = FakeDataPlane::default();
+    let (address, alive) = data_plane.anywhere();
+    let control = serve(address, limits(), None).await;
+    let _worker = join(control.grpc, hello("w", AgentKind::Worker, 10), obedient).await;
+    let run = control.submit("10 60000", 0).await;
+    let mut watch = control.watch(&run).await;
+    watch.until_state(RunState::Running).await;
+    drop(alive);
+    control.client().await.stop(StopRequest { run, ..StopRequest::default() }).await.unwrap();
+    let verdict = watch.ended().await.verdict.unwrap();
+    assert_eq!(verdict.outcome(), Outcome::Invalid);
+    assert!(verdict.reasons[0].contains("no report"), "{verdict:?}");
+    assert!(watch.kinds().contains(&"data_plane_unreachable"), "{:?}", watch.kinds());
+    control.end().await;
+}
+
+#[tokio::test]
+async fn a_threshold_that_aborts_stops_the_run() {
+    let data_plane = FakeDataPlane::default();
+    data_plane.0.lock().unwrap().abort = "delivery: p(99) < 5ms failed".to_owned();
+    let (address, _alive) = data_plane.anywhere();
+    let control = serve(address, limits(), None).await;
+    let _worker = join(control.grpc, hello("w", AgentKind::Worker, 10), obedient).await;
+    let mut watch = control.watch(&control.submit("10 60000", 0).await).await;
+    watch.ended().await;
+    let abort = watch.seen.iter().flat_map(|u| &u.events).find(|e| e.kind == "aborted").unwrap();
+    assert_eq!(abort.text, "delivery: p(99) < 5ms failed");
+    control.end().await;
+}
+
+#[tokio::test]
+async fn told_to_end_it_ends_with_everything_still_open() {
+    let (address, _alive) = FakeDataPlane::default().anywhere();
+    let control = serve(address, limits(), None).await;
+    let _worker = join(control.grpc, hello("w", AgentKind::Worker, 10), brisk).await;
+    let waits = control.submit("10000 500", 0).await;
+    let mut watch = control.watch(&waits).await;
+    watch.until_state(RunState::Queued).await;
+    let started = tokio::time::Instant::now();
+    control.end().await;
+    assert!(started.elapsed() < limits().shutdown + std::time::Duration::from_secs(1));
+}
