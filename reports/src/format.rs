@@ -29,7 +29,7 @@ pub fn number(value: f64) -> String {
         return "–".into();
     }
     let value = round3(value);
-    let sign = if value < 0.0 { "−" } else { "" };
+    let sign = sign(value);
     let size = value.abs();
     if size == 0.0 {
         return "0".into();
@@ -48,8 +48,9 @@ pub fn duration_us(us: f64) -> String {
         size if size >= 60e6 => span(us / 1e6),
         size if size >= 1e6 => format!("{}{NBSP}s", number(rounded / 1e6)),
         size if size >= 1e3 => format!("{}{NBSP}ms", number(rounded / 1e3)),
-        size if size >= 100.0 || size.fract() == 0.0 => format!("{}{NBSP}µs", number(rounded)),
-        _ => format!("{}{NBSP}µs", number(us)),
+        // Microseconds are what was counted: a whole one has no hidden digits.
+        size if size < 100.0 && us.fract() == 0.0 => format!("{}{}{NBSP}µs", sign(us), count(size as u64)),
+        _ => format!("{}{NBSP}µs", number(rounded)),
     }
 }
 
@@ -76,6 +77,14 @@ pub fn tick_count(value: f64) -> String {
         size if size >= 1e3 => count(value.round() as u64),
         _ => plain(value),
     }
+}
+
+/// Bytes on an axis, without needless zeros: `32 MiB`.
+pub fn tick_bytes(value: f64) -> String {
+    let text = bytes(value.round() as u64);
+    let (digits, unit) = text.split_once(NBSP).unwrap_or((&text, ""));
+    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+    format!("{digits}{NBSP}{unit}")
 }
 
 /// A stretch of time given in seconds: `40 s`, `12 min 30 s`, `1 h 0 min`.
@@ -129,8 +138,11 @@ pub fn percent(part: f64, whole: f64) -> String {
     let text = if share == 100.0 || share == 0.0 {
         plain(share)
     } else if share > 99.0 && share < 100.0 {
-        let nines = (-(1.0 - part / whole).log10()).ceil().clamp(1.0, 9.0) as usize;
-        format!("{:.*}", nines, (share * 10f64.powi(nines as i32)).floor() / 10f64.powi(nines as i32))
+        // As many decimals as show the first digit that isn't a nine, cut off, for rounding up would hide it.
+        let nines = (-(1.0 - part / whole).log10() - 1e-9).ceil();
+        let decimals = (nines - 2.0).clamp(1.0, 9.0) as usize;
+        let scale = 10f64.powi(decimals as i32);
+        format!("{:.decimals$}", (share * scale + 1e-6).floor() / scale)
     } else {
         number(share)
     };
@@ -145,6 +157,10 @@ pub fn in_unit(value: f64, unit: &str) -> String {
         _ if value.fract() == 0.0 && value >= 0.0 => count(value as u64),
         _ => number(value),
     }
+}
+
+fn sign(value: f64) -> &'static str {
+    if value < 0.0 { "−" } else { "" }
 }
 
 /// Rounds to three significant digits.
@@ -214,6 +230,8 @@ mod tests {
     fn a_share_is_whole_only_when_it_is_all() {
         assert_eq!(spaced(&percent(10.0, 10.0)), "100 %");
         assert_eq!(spaced(&percent(999_999.0, 1_000_000.0)), "99.9999 %");
+        assert_eq!(spaced(&percent(5_063_082.0, 5_063_119.0)), "99.9992 %");
+        assert_eq!(spaced(&percent(995.0, 1_000.0)), "99.5 %");
         assert_eq!(spaced(&percent(0.0, 10.0)), "0 %");
         assert_eq!(spaced(&percent(1.0, 3.0)), "33.3 %");
         assert_eq!(percent(0.0, 0.0), "–");
@@ -232,6 +250,7 @@ mod tests {
         assert_eq!(spaced(&tick_us(200.0)), "200 µs");
         assert_eq!(spaced(&tick_us(5_000.0)), "5 ms");
         assert_eq!(spaced(&tick_count(1_500_000.0)), "1.5 M");
+        assert_eq!(spaced(&tick_bytes(33_554_432.0)), "32 MiB");
         assert_eq!(tick_count(20_000.0), "20,000");
     }
 }

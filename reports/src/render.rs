@@ -25,6 +25,7 @@ mod trust;
 mod verdict;
 
 use askama::Template;
+use measure::Metric;
 
 use crate::RunResult;
 use figure::{Part, Section};
@@ -76,6 +77,21 @@ fn sections(result: &RunResult) -> Vec<Section> {
         trust::section(result),
         again::section(result),
     ]
+}
+
+/// From where to where a metric is measured, as the start of a caption.
+fn measured(metric: Metric) -> String {
+    let meaning = plain(metric.meaning());
+    if meaning.starts_with("from") {
+        return format!("Measured {meaning}");
+    }
+    let mut letters = meaning.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Doc comments as prose.
+fn plain(meaning: &str) -> String {
+    meaning.replace('`', "").replace('\'', "’")
 }
 
 /// What the run calls itself.

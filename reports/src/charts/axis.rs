@@ -48,8 +48,8 @@ impl Axis {
             (Kind::Time, Scale::Linear { low, high }) => {
                 linear(low, high, time_step(high - low, most)).map(|at| (at, format::run_time(at))).collect()
             }
-            (Kind::Bytes, Scale::Linear { low, high }) => {
-                linear(low, high, byte_step(high - low, most)).map(|at| (at, format::bytes(at as u64))).collect()
+            (kind @ Kind::Bytes, Scale::Linear { low, high }) => {
+                linear(low, high, byte_step(high - low, most)).map(|at| (at, word(kind, at))).collect()
             }
             (kind, Scale::Linear { low, high }) => {
                 let step = step_125((high - low) / most.max(1) as f64, true);
@@ -63,7 +63,7 @@ impl Axis {
 fn word(kind: &Kind, at: f64) -> String {
     match kind {
         Kind::Duration => format::tick_us(at),
-        Kind::Bytes => format::bytes(at as u64),
+        Kind::Bytes => format::tick_bytes(at),
         Kind::Time => format::run_time(at),
         _ => format::tick_count(at),
     }
@@ -102,7 +102,10 @@ fn time_step(length: f64, most: usize) -> f64 {
 
 fn byte_step(length: f64, most: usize) -> f64 {
     let wanted = (length / most.max(1) as f64).max(1.0);
-    2f64.powf(wanted.log2().ceil())
+    let unit = 1024f64.powf((wanted.ln() / 1024f64.ln()).floor());
+    // A step of 500 KiB would make a tick of 1000 KiB, so such a step becomes half of the next unit.
+    let steps = step_125(wanted / unit, true);
+    if steps >= 500.0 { unit * 512.0 } else { unit * steps }
 }
 
 fn percentile_ticks(nines: f64) -> Vec<(f64, String)> {

@@ -94,7 +94,7 @@ struct Layout {
 pub(super) fn columns(width: Width) -> (f64, f64, f64) {
     match width {
         Width::Wide => (736.0, 54.0, 84.0),
-        Width::Narrow => (354.0, 54.0, 58.0),
+        Width::Narrow => (354.0, 54.0, 76.0),
     }
 }
 
@@ -141,7 +141,7 @@ impl Chart {
         let (full, left, least_right) = columns(width);
         let is_words = matches!(self.y.kind, Kind::Words(_));
         let tick = if is_words { if width == Width::Wide { 150.0 } else { 96.0 } } else { left };
-        let right = if self.labels.is_empty() && !matches!(self.x.kind, Kind::Time) { 22.0 } else { least_right };
+        let right = if self.x.kind == Kind::Time { least_right } else { self.room_for_labels().min(full / 3.0) };
         let named = !self.x.title.is_empty();
         Layout {
             width: full,
@@ -151,6 +151,10 @@ impl Chart {
             bottom: if named { 40.0 } else { 24.0 },
             height: self.height,
         }
+    }
+
+    fn room_for_labels(&self) -> f64 {
+        self.labels.iter().map(|label| text_width(&label.word, LETTERS) + 20.0).fold(24.0, f64::max)
     }
 
     fn marks(&self, out: &mut String, at: &Layout) -> Drawn {
@@ -203,7 +207,9 @@ impl Chart {
         out.push_str(r#"<g class="words">"#);
         for (value, word) in self.y.ticks(at.most_rows()) {
             let y = at.y(self.y.scale.fraction(value)) + 4.0;
-            text(out, (at.left - 7.0, y), Anchor::End, "t", &fit(&word, LETTERS, at.left - 7.0));
+            // A number is never cut: its room is enough for all that ticks can say.
+            let word = if matches!(self.y.kind, Kind::Words(_)) { fit(&word, LETTERS, at.left - 7.0) } else { word };
+            text(out, (at.left - 7.0, y), Anchor::End, "t", &word);
         }
         text(out, (0.0, 11.0), Anchor::Start, "t", &self.y.title);
         self.shade_words(out, at);
@@ -235,7 +241,8 @@ impl Chart {
 
     fn shade_words(&self, out: &mut String, at: &Layout) {
         let end = at.left + at.plot_width();
-        let mut free = text_width(&self.y.title, LETTERS) + 8.0;
+        // Right of the axis' name and of its topmost tick.
+        let mut free = (text_width(&self.y.title, LETTERS) + 8.0).max(at.left);
         out.push_str("<g data-shade>");
         for shade in &self.shades {
             let x = at.x(self.x.scale.fraction(shade.start));
@@ -262,7 +269,7 @@ impl Chart {
             *y = y.max(free);
             free = *y + APART;
         }
-        let mut free = at.top + at.height + 4.0;
+        let mut free = at.top + at.height - 3.0;
         for (y, _) in labels.iter_mut().rev() {
             *y = y.min(free);
             free = *y - APART;
@@ -289,7 +296,7 @@ impl Layout {
     }
 
     fn most_rows(&self) -> usize {
-        (self.height / 22.0) as usize
+        (self.height / 18.0) as usize
     }
 }
 

@@ -35,6 +35,18 @@ impl Scale {
         Self::Linear { low: 0.0, high: round_up(max * 1.02) }
     }
 
+    /// Linear from zero to just above `max`, which the axis' end need not be a tick of.
+    pub fn to(max: f64) -> Self {
+        Self::Linear { low: 0.0, high: if max > 0.0 && max.is_finite() { max * 1.03 } else { 1.0 } }
+    }
+
+    /// Linear from zero to a round number of bytes above `max`.
+    pub fn bytes(max: f64) -> Self {
+        let unit = 1024f64.powf((max.max(1.0).ln() / 1024f64.ln()).floor());
+        let Self::Linear { low, high } = Self::from_zero(max / unit) else { return Self::to(max) };
+        Self::Linear { low, high: high * unit }
+    }
+
     /// Logarithmic around all of `values`, to 1-2-5 bounds; a decade around 1 ms when there are none.
     pub fn log_around(values: impl IntoIterator<Item = f64>) -> Self {
         let (mut low, mut high) = (f64::INFINITY, 0f64);

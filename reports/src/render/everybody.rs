@@ -66,8 +66,8 @@ fn slowest(all: &[SlowMessage]) -> Option<Part> {
         marks.push(Mark::Cell(Ink::Joint, [ends.0, row - 0.05, ends.1, row + 0.05]));
         for (ink, us) in [
             (Ink::Max, message.first_us),
-            (Ink::P90, message.median_us),
-            (Ink::P99, message.p99_us),
+            (Ink::P99, message.median_us),
+            (Ink::P90, message.p99_us),
             (Ink::P50, message.last_us),
         ] {
             marks.push(Mark::Dot(ink, (us.max(1) as f64, row), 4.0));

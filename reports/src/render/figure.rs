@@ -1,7 +1,7 @@
 //! What sections are made of: findings, figures, tables, notes.
 
 use askama::Template;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::charts::{Chart, Values, Width, escape};
 
@@ -102,7 +102,18 @@ pub(super) struct Readout {
 #[derive(Clone, Debug, Serialize)]
 struct Lane {
     name: String,
+    #[serde(serialize_with = "short")]
     values: Values,
+}
+
+/// Numbers with at most three decimals: no reader sees more, and a file read back renders to the same bytes.
+fn short<S: Serializer>(values: &Values, serializer: S) -> Result<S::Ok, S::Error> {
+    let exact = |v: f64| v.fract() == 0.0 && v.abs() < 9e15;
+    serializer.collect_seq(values.iter().map(|value| match *value {
+        None => serde_json::Value::Null,
+        Some(v) if exact(v) => (v as i64).into(),
+        Some(v) => ((v * 1e3).round() / 1e3).into(),
+    }))
 }
 
 /// Rows of words and numbers.

@@ -37,7 +37,7 @@ fn part(time: &OverTime<'_>, metric: &str, named: &str) -> Part {
     let steps = steps(&points, most);
     let scale = Scale::log_around(points.iter().flat_map(|p| [p.1, p.2]));
     let y = Axis::new(scale, Kind::Duration, metric);
-    let x = Axis::new(Scale::from_zero(most), Kind::Count, "users connected");
+    let x = Axis::new(Scale::to(most), Kind::Count, "users connected");
     let mut marks = Vec::new();
     for (users, p50, p99) in &points {
         marks.push(Mark::Dot(Ink::DotHigh, (*users, *p99), 2.0));

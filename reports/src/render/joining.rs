@@ -15,11 +15,13 @@ pub(super) fn section(result: &RunResult) -> Section {
     }
     let counter = |name: &str| result.counters.get(name).copied().unwrap_or(0);
     let (failed, ended) = (counter("connect_failed"), counter("disconnected"));
-    parts.push(Part::Note(format!(
+    let anybody = result.users.connected_max > 0 || failed > 0;
+    let note = format!(
         "{} before the first event; {} without being asked to.",
         if failed == 0 { "No connection failed".into() } else { format!("{} failed", connections(failed)) },
         if ended == 0 { "none ended".into() } else { format!("{} ended", format::count(ended)) }
-    )));
+    );
+    parts.extend(anybody.then_some(Part::Note(note)));
     let refused: Vec<_> = result
         .errors
         .iter()
@@ -78,7 +80,7 @@ fn table(result: &RunResult) -> Table {
     ] {
         let Some(m) = result.metrics.get(metric.name()).filter(|m| m.count > 0) else { continue };
         let cells = [m.p50_us, m.p90_us, m.p99_us, m.max_us].map(|us| format::duration_us(us as f64));
-        let names = [said.to_owned(), metric.meaning().to_owned(), format::count(m.count)];
+        let names = [said.to_owned(), super::plain(metric.meaning()), format::count(m.count)];
         table.row(names.into_iter().chain(cells));
     }
     table

@@ -50,8 +50,8 @@ pub(super) fn bands(time: &OverTime<'_>, metric: Metric, named: &str, height: f6
     }
     let labels = lines.all.iter().filter_map(|(ink, word, values)| time.label(*ink, word, values)).collect();
     let caption = format!(
-        "Measured {}. Percentiles of each second, over everything measured in it; logarithmic.{}",
-        metric.meaning(),
+        "{}. Percentiles of each second, over everything measured in it; logarithmic.{}",
+        super::measured(metric),
         time.bin_note("the highest value that this percentile had in any second")
     );
     let alternative = alternative(named, &overall, time, &bands);
@@ -122,12 +122,12 @@ pub(super) fn heat(time: &OverTime<'_>) -> Option<Part> {
     let y = Axis::new(scale, Kind::Duration, "delivery");
     let densest = filled.iter().max_by(|a, b| total(&rows[**a]).total_cmp(&total(&rows[**b]))).copied()?;
     let title = format!(
-        "Most deliveries took between {} and {}",
+        "Most common was a delivery of {} to {}",
         format::duration_us(below(densest)),
         format::duration_us(edges[densest])
     );
     let caption = format!(
-        "Each cell counts the deliveries of {} that took so long: the stronger, the more, by the logarithm of the count; the strongest is {}.",
+        "Each cell counts the deliveries of {} that took so long: the stronger, the more, by the square root of the count; the strongest is {}.",
         time.bin_words(),
         format::counted(most as u64, "delivery", "deliveries")
     );
@@ -149,7 +149,7 @@ fn cells(time: &OverTime<'_>, row: &Values, most: f64, (bottom, top): (f64, f64)
     let strength = |n: Option<f64>| {
         let n = n.unwrap_or(0.0);
         let steps = Ink::HEAT.len() as f64;
-        (n > 0.0).then(|| ((n.ln_1p() / most.ln_1p() * steps).ceil().clamp(1.0, steps) - 1.0) as usize)
+        (n > 0.0).then(|| (((n / most).sqrt() * steps).ceil().clamp(1.0, steps) - 1.0) as usize)
     };
     let mut at = 0;
     while at < row.len() {

@@ -25,7 +25,7 @@ pub(super) fn generator_cpu(time: &OverTime<'_>) -> Option<Part> {
         format!(
             "The busiest part of the generator, {}, used at most {} of {}",
             busiest.name,
-            cores(busiest.cpu_max),
+            format::number(busiest.cpu_max),
             format::counted(u64::from(busiest.cores), "core", "cores")
         )
     };
@@ -40,7 +40,7 @@ pub(super) fn node_cpu(time: &OverTime<'_>) -> Option<Part> {
         format!(
             "The busiest node of the service, {}, used at most {} of {}",
             busiest.name,
-            cores(busiest.cpu_max),
+            format::number(busiest.cpu_max),
             format::counted(u64::from(busiest.cores), "core", "cores")
         )
     };
@@ -87,7 +87,8 @@ fn figure(
         return None;
     }
     let highest = most(&lines.iter().map(|(_, values)| values).collect::<Vec<_>>());
-    let y = Axis::new(Scale::from_zero(highest), quantity.kind.clone(), quantity.axis);
+    let scale = if quantity.kind == Kind::Bytes { Scale::bytes(highest) } else { Scale::from_zero(highest) };
+    let y = Axis::new(scale, quantity.kind.clone(), quantity.axis);
     let marks = lines.iter().enumerate().map(|(i, (_, v))| time.line(Ink::series(i), v)).collect();
     let labels = lines.iter().enumerate().filter_map(|(i, (s, v))| time.label(Ink::series(i), &s.name, v)).collect();
     let mut table = Table::new(&["Name", "#Most", "#Mean over the shown bins"]);

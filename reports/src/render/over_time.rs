@@ -31,14 +31,7 @@ impl<'a> OverTime<'a> {
         let last = seconds.iter().max().map_or(0.0, |last| f64::from(*last + bins.step));
         let end = last.max(result.duration_s).max(1.0);
         let rules = result.phases.iter().map(|p| p.start_s).filter(|at| *at > 0.0 && *at < end).collect();
-        Self {
-            result,
-            bins,
-            rows: Bins::new(seconds, MOST_ROWS),
-            end,
-            shades: shades(result, end),
-            rules,
-        }
+        Self { result, bins, rows: Bins::new(seconds, MOST_ROWS), end, shades: shades(result, end), rules }
     }
 
     /// How long a bin is, in words: `1 s`.
@@ -99,14 +92,17 @@ fn shades(result: &RunResult, end: f64) -> Vec<Shade> {
             let what = event.kind.strip_suffix("_lost")?;
             let back = format!("{what}_back");
             let until = result.events.iter().find(|e| e.kind == back && e.at_s >= event.at_s).map_or(end, |e| e.at_s);
-            Some(Shade { start: event.at_s.clamp(0.0, end), end: until.clamp(0.0, end), word: words(what) })
+            let named = result.sources.iter().find(|s| !s.name.is_empty() && event.text.contains(&s.name));
+            let word = named.map_or_else(|| words(what), |source| words(&source.name));
+            Some(Shade { start: event.at_s.clamp(0.0, end), end: until.clamp(0.0, end), word })
         })
         .collect();
-    let told = shades.iter().any(|s| s.word.starts_with("worker") || s.word.starts_with("node"));
-    if !told {
-        for source in &result.sources {
-            let Some(at) = source.lost_at_s else { continue };
-            shades.push(Shade { start: at.clamp(0.0, end), end, word: format!("{} lost", source.name) });
+    for source in &result.sources {
+        let Some(at) = source.lost_at_s else { continue };
+        let word = words(&source.name);
+        // The event may name no one, or another second than the source's last interval.
+        if !shades.iter().any(|s| s.word == word || (s.start - at).abs() < 5.0) {
+            shades.push(Shade { start: at.clamp(0.0, end), end, word });
         }
     }
     shades.sort_by(|a, b| a.start.total_cmp(&b.start));

@@ -12,7 +12,7 @@ pub(super) fn users(time: &OverTime<'_>) -> Part {
     let planned = time.bins.max(counts(&line.users_planned));
     let y = Axis::new(Scale::from_zero(most(&[&connected, &planned])), Kind::Count, "users connected");
     let marks = vec![time.line(Ink::Asked, &planned), time.line(Ink::A, &connected)];
-    let mut labels: Vec<_> = time.label(Ink::A, "connected", &connected).into_iter().collect();
+    let mut labels: Vec<_> = time.label(Ink::A, "reached", &connected).into_iter().collect();
     if last(&planned) != last(&connected) {
         labels.extend(time.label(Ink::Asked, "planned", &planned));
     }

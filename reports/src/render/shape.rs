@@ -45,7 +45,7 @@ fn part(result: &RunResult, metric: Metric, twin: Metric, named: &str) -> Part {
     }
     let nines = (all.count as f64).log10().floor().clamp(2.0, 6.0);
     let title = title(named, all);
-    let caption = format!("Measured {}. {}.", metric.meaning(), format::counted(all.count, "sample", "samples"));
+    let caption = format!("{}. {}.", super::measured(metric), format::counted(all.count, "sample", "samples"));
     let alternative = format!("Percentile spectrum of {name}. {title}.");
     let table = table(&lines);
     let chart = chart(&lines, nines, name);

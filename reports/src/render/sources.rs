@@ -56,7 +56,7 @@ fn state(source: &SourceInfo) -> String {
     if busy(source) {
         said.push("! busy".into());
     }
-    if said.is_empty() { "✓ well".into() } else { said.join(", ") }
+    if said.is_empty() { "✓\u{a0}well".into() } else { said.join(", ") }
 }
 
 fn load(all: &[&SourceInfo]) -> Table {
@@ -64,7 +64,7 @@ fn load(all: &[&SourceInfo]) -> Table {
         "Source",
         "State",
         "#Users",
-        "#CPU mean / most",
+        "#Cores, mean / most",
         "#Memory",
         "#Files",
         "#Lag p99",
@@ -77,12 +77,7 @@ fn load(all: &[&SourceInfo]) -> Table {
             (reached, planned) if reached == planned => format::count(planned),
             (reached, planned) => format!("{} of {}", format::count(reached), format::count(planned)),
         };
-        let cpu = format!(
-            "{} / {} of {}",
-            format::number(s.cpu_mean),
-            format::number(s.cpu_max),
-            format::counted(u64::from(s.cores), "core", "cores")
-        );
+        let cpu = format!("{} / {} of {}", format::number(s.cpu_mean), format::number(s.cpu_max), s.cores);
         table.marked(
             sickness(s) > 0,
             [

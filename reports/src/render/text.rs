@@ -42,7 +42,7 @@ pub fn summary(result: &RunResult) -> String {
             (_, Some(second)) => format!(", first at {}", format::run_time(f64::from(second))),
         };
         let said = thresholds::said(threshold);
-        wrapped(&mut out, "  ", &format!("{said}  {}  (measured {measured}{at})", threshold.text));
+        wrapped(&mut out, &format!("  {said:<9} "), &format!("{} (measured {measured}{at})", threshold.text));
     }
     out.push('\n');
     wrapped(&mut out, "  ", &completeness::finding(result.completeness));
@@ -127,7 +127,7 @@ mod tests {
         };
         let failed = ThresholdResult { held: Some(false), first_failed_at_s: Some(12), ..held.clone() };
         let text = summary(&RunResult { thresholds: vec![held, failed], ..RunResult::default() });
-        assert!(text.contains("✓ held  delivery: p(99) < 250ms  (measured 4.21 ms)"), "{text}");
-        assert!(text.contains("✗ failed  delivery: p(99) < 250ms  (measured 4.21 ms, first at 12 s)"), "{text}");
+        assert!(text.contains("✓ held    delivery: p(99) < 250ms (measured 4.21 ms)"), "{text}");
+        assert!(text.contains("✗ failed  delivery: p(99) < 250ms (measured 4.21 ms, first at 12 s)"), "{text}");
     }
 }

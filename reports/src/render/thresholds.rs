@@ -27,7 +27,7 @@ fn finding(all: &[ThresholdResult]) -> String {
 }
 
 fn table(all: &[ThresholdResult]) -> Table {
-    let mut table = Table::new(&["Asked", "Held", "#Measured", "#Limit", "#Margin", "First failed at"]).stacked();
+    let mut table = Table::new(&["Asked", "Held", "#Measured", "#Limit", "#Margin", "#First failed at"]).stacked();
     for threshold in all {
         let measured = threshold.measured.map_or_else(|| "–".into(), |m| format::in_unit(m, &threshold.unit));
         table.marked(

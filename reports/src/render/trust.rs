@@ -65,11 +65,11 @@ fn itself(result: &RunResult) -> Table {
             || "–".to_owned(),
             |m| format!("{} p99, {} most", format::duration_us(m.p99_us as f64), format::duration_us(m.max_us as f64)),
         );
-        table.row([metric.name().replace('_', " "), metric.meaning().to_owned(), value]);
+        table.row([metric.name().replace('_', " "), super::plain(metric.meaning()), value]);
     }
     for counter in [Counter::Dropped, Counter::Negative, Counter::Saturated] {
         let n = result.counters.get(counter.name()).copied().unwrap_or(0);
-        table.marked(n > 0, [counter.name().to_owned(), counter.meaning().to_owned(), format::count(n)]);
+        table.marked(n > 0, [counter.name().to_owned(), super::plain(counter.meaning()), format::count(n)]);
     }
     let bound = result.sources.iter().map(|s| s.clock_bound_us).fold(0.0, f64::max);
     let bound = if bound == 0.0 { "0 µs: one clock".into() } else { format::duration_us(bound) };

@@ -94,7 +94,9 @@ fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
 
 fn reached(result: &RunResult) -> String {
     let (planned, reached) = (result.users.planned, result.users.connected_max);
-    if planned == reached {
+    if planned == 0 && reached == 0 {
+        "none planned, none connected".into()
+    } else if planned == reached {
         format!("{} planned, all connected at once", format::count(planned))
     } else {
         format!("{} planned, at most {} connected at once", format::count(planned), format::count(reached))

@@ -1,0 +1,99 @@
+//! The report in a real browser: no console error, nothing wider than the screen, hover and zoom work.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::synthetic;
+
+/// Appended to the page: tests it from within.
+const INSPECTOR: &str = include_str!("render_inspector.js");
+
+/// Runs the browser on a page and returns its DOM and its log.
+fn browse(browser: &Path, page: &Path, width: u32, dark: bool) -> (String, String) {
+    let profile = tempfile::tempdir().unwrap();
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(browser);
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--hide-scrollbars",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--enable-logging=stderr",
+        "--log-level=0",
+        "--dump-dom",
+    ]);
+    if dark {
+        command.arg("--blink-settings=preferredColorScheme=0");
+    }
+    command.arg(format!("--window-size={width},1200")).arg(format!("--user-data-dir={}", profile.path().display()));
+    let output = command.arg(format!("file://{}", page.display())).stdin(Stdio::null()).output().unwrap();
+    (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn inspect(name: &str, html: &str, width: u32, dark: bool) {
+    let browser = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
+        .iter()
+        .map(Path::new)
+        .find(|path| path.exists())
+        .expect("no browser is installed: run `apt-get install -y chromium` (`cargo xtask test` does it when root)");
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("report.html");
+    std::fs::write(&page, html.replace("</body>", &format!("<script>{INSPECTOR}</script></body>"))).unwrap();
+    let (dom, log) = browse(browser, &page, width, dark);
+    let console: Vec<_> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
+    assert!(console.is_empty(), "{name} at {width} px: {console:#?}");
+    let found = dom.split("data-found=\"").nth(1).and_then(|rest| rest.split('"').next());
+    assert_eq!(found, Some(""), "{name} at {width} px, dark {dark}");
+}
+
+#[test]
+fn every_report_is_whole_on_a_phone() {
+    for (name, result) in synthetic::gallery() {
+        inspect(name, &reports::render::html(&result), 390, false);
+    }
+}
+
+#[test]
+fn a_report_is_whole_on_a_desk_in_light_and_dark() {
+    for (name, result) in [("quickstart", synthetic::quickstart()), ("hour", synthetic::hour())] {
+        for dark in [false, true] {
+            inspect(name, &reports::render::html(&result), 1280, dark);
+        }
+    }
+}
+
+#[test]
+fn words_stand_out_from_their_ground() {
+    let css = include_str!("../../assets/report.css");
+    let (light, dark) = css.split_once("@media (prefers-color-scheme: dark)").unwrap();
+    for (scheme, css) in [("light", light), ("dark", dark)] {
+        let color = |name: &str| {
+            let hex = css.split(&format!("--{name}: #")).nth(1).unwrap_or_else(|| panic!("{scheme} has no {name}"));
+            [0, 2, 4].map(|i| f64::from(u8::from_str_radix(&hex[i..i + 2], 16).unwrap()) / 255.0)
+        };
+        let pairs = [("ink", "page"), ("soft", "page"), ("link", "page"), ("failed", "page"), ("ink", "faint")];
+        let verdicts = ["passed", "failed", "invalid"].map(|v| [(v, v, true), ("ink", v, true), ("soft", v, true)]);
+        let grounds =
+            pairs.map(|(word, ground)| (word, ground, false)).into_iter().chain(verdicts.into_iter().flatten());
+        for (word, ground, on_verdict) in grounds {
+            let ground = if on_verdict { format!("{ground}-page") } else { ground.to_owned() };
+            let ratio = contrast(color(word), color(&ground));
+            assert!(ratio >= 4.5, "{scheme}: {word} on {ground} has {ratio:.2} : 1");
+        }
+    }
+}
+
+/// WCAG 2.2, relative luminance and contrast ratio.
+fn contrast(a: [f64; 3], b: [f64; 3]) -> f64 {
+    let luminance = |rgb: [f64; 3]| {
+        let [r, g, b] = rgb.map(|c| if c <= 0.040_45 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) });
+        0.2126 * r + 0.7152 * g + 0.0722 * b
+    };
+    let (high, low) = (luminance(a).max(luminance(b)), luminance(a).min(luminance(b)));
+    (high + 0.05) / (low + 0.05)
+}
