@@ -1,2 +1,62 @@
-//! One binary.
-fn main() {}
+//! throng: load and latency testing for chat and other realtime services. One binary, which is every process of a
+//! fleet, and the command that starts one.
+
+mod args;
+mod browser;
+mod commands;
+mod exit;
+mod lifeline;
+mod limits;
+mod local;
+mod logs;
+mod roles;
+mod run;
+mod scenario;
+mod secrets;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+use exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    logs::start(&args.log, matches!(args.command, Command::Run(_)));
+    match dispatch(&args.command, limits::raise_open_files()) {
+        Ok(exit) => exit.into(),
+        Err(Failure { exit, error }) => {
+            if let Some(error) = error {
+                eprintln!("error: {error:#}");
+            }
+            exit.into()
+        }
+    }
+}
+
+fn dispatch(command: &Command, open_files: u64) -> Result<Exit, Failure> {
+    match command {
+        Command::Run(args) => roles::block_on(run::run(args, open_files)),
+        Command::Validate(args) => commands::validate(args),
+        Command::Plan(args) => commands::plan(args, open_files),
+        Command::Schema => commands::schema(),
+        Command::Report(args) => commands::report(args),
+        Command::Token(args) => commands::token(args),
+        Command::ControlPlane(args) => roles::block_on(roles::control_plane(args)),
+        Command::Worker(args) => roles::block_on(roles::worker(args, open_files)),
+        Command::Probe(args) => roles::block_on(roles::probe(args)),
+        Command::DataPlane(args) => roles::block_on(roles::data_plane(args)),
+        Command::ChatServer(args) => roles::block_on(roles::chat_server(args, open_files)),
+    }
+}
+
+/// Help and version are results; everything else that clap says is wrong usage.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Whoever closed our stderr doesn't want to hear it.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Passed.into() }
+}

@@ -1,0 +1,254 @@
+//! The command line. Flags win over the environment (`THRONG_*`), which wins over defaults.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Load and latency testing for chat and other realtime services.
+#[derive(Debug, Parser)]
+#[command(
+    name = "throng",
+    version,
+    about = "Load and latency testing for chat and other realtime services",
+    after_help = "Exit codes: 0 passed, 1 unexpected failure, 2 the run is invalid, 64 wrong usage or scenario, \
+                  69 something needed could not be reached or started, 99 a threshold failed, 130 interrupted.",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// What is logged to stderr: a level (error, warn, info, debug, trace), or `target=level,…`.
+    #[arg(long, global = true, env = "THRONG_LOG", default_value = "info", value_name = "FILTER")]
+    pub(crate) log: String,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a scenario and write its report: starts all processes on this machine, unless a fleet is named.
+    Run(RunArgs),
+    /// Check scenarios: all errors, each with line, column and a hint.
+    Validate(ValidateArgs),
+    /// Say what a scenario needs: users, messages, deliveries, workers, files.
+    Plan(PlanArgs),
+    /// Print the JSON Schema of scenario files, for editors.
+    Schema,
+    /// Render the report of a run again, from what is stored.
+    Report(ReportArgs),
+    /// Print a user's token for a chat server, for curl and friends.
+    Token(TokenArgs),
+    /// Serve as the control plane: hands scenarios out to workers.
+    ControlPlane(ControlPlaneArgs),
+    /// Serve as a worker: makes load.
+    Worker(AgentArgs),
+    /// Serve as a probe: measures its host and runs the canaries.
+    Probe(AgentArgs),
+    /// Serve as the data plane: takes measurements in, merges and reports them.
+    DataPlane(DataPlaneArgs),
+    /// Serve as the bundled chat server.
+    ChatServer(ChatServerArgs),
+}
+
+/// `throng run`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunArgs {
+    /// The scenario's file.
+    pub(crate) scenario: PathBuf,
+    /// Overrides a value of the scenario; may be given again.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Measure the service at this ws:// or wss:// URL, instead of the scenario's or the bundled one; may be given again.
+    #[arg(long, env = "THRONG_TARGET", value_name = "URL", value_delimiter = ',')]
+    pub(crate) target: Vec<String>,
+    #[command(flatten)]
+    pub(crate) credentials: Credentials,
+    /// Use the fleet of this control plane (http:// or https://), instead of starting one here.
+    #[arg(long, env = "THRONG_CONTROL_PLANE", value_name = "URL")]
+    pub(crate) control_plane: Option<String>,
+    /// The run's directory [default: runs/<id>].
+    #[arg(long, env = "THRONG_OUT", value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// How many workers [default: by users, files and cores].
+    #[arg(long, env = "THRONG_WORKERS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) workers: Option<u32>,
+    /// Open the report in a browser at the end.
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// End with one line of JSON on stdout (verdict, result.json, report.html) instead of the summary.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress on stderr.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// How to speak to a chat server.
+#[derive(Debug, Default, ClapArgs)]
+pub(crate) struct Credentials {
+    /// The service's API key.
+    #[arg(long, env = "THRONG_API_KEY", value_name = "KEY")]
+    pub(crate) api_key: Option<String>,
+    /// A file with the service's API secret; or set THRONG_API_SECRET.
+    #[arg(long, env = "THRONG_API_SECRET_FILE", value_name = "FILE")]
+    pub(crate) api_secret_file: Option<PathBuf>,
+}
+
+/// `throng validate`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ValidateArgs {
+    /// Scenario files.
+    #[arg(required = true)]
+    pub(crate) scenarios: Vec<PathBuf>,
+    /// Overrides a value of each scenario; may be given again.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// One line of JSON a problem on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `throng plan`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PlanArgs {
+    /// The scenario's file.
+    pub(crate) scenario: PathBuf,
+    /// Overrides a value of the scenario; may be given again.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// How many workers [default: by users, files and cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) workers: Option<u32>,
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `throng report`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReportArgs {
+    /// The run's directory.
+    pub(crate) run: PathBuf,
+    /// Where to write the page [default: report.html in the run's directory].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Open it in a browser.
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Print result.json instead of the summary.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `throng token`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TokenArgs {
+    /// The user's id.
+    #[arg(required_unless_present = "server")]
+    pub(crate) user: Option<String>,
+    /// A file with the service's API secret; or set THRONG_API_SECRET.
+    #[arg(long, env = "THRONG_API_SECRET_FILE", value_name = "FILE")]
+    pub(crate) api_secret_file: Option<PathBuf>,
+    /// A server's token, which may do everything, instead of a user's.
+    #[arg(long, conflicts_with = "user")]
+    pub(crate) server: bool,
+}
+
+/// What every role takes.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct RoleArgs {
+    /// End when stdin reaches its end: whoever started this process is gone.
+    #[arg(long)]
+    pub(crate) until_stdin_closes: bool,
+}
+
+/// `throng control-plane`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ControlPlaneArgs {
+    /// Where its gRPC API listens; port 0 takes a free one.
+    #[arg(long, env = "THRONG_LISTEN", default_value = "127.0.0.1:7700", value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+    /// Where its page listens.
+    #[arg(long, env = "THRONG_WEB_LISTEN", default_value = "127.0.0.1:7780", value_name = "ADDR")]
+    pub(crate) web_listen: SocketAddr,
+    /// The data plane, as everybody in the fleet reaches it.
+    #[arg(long, env = "THRONG_DATA_PLANE", default_value = "http://127.0.0.1:7701", value_name = "URL")]
+    pub(crate) data_plane: String,
+    /// Remembers runs in this directory, so that a restart knows them [default: in memory only].
+    #[arg(long, env = "THRONG_STATE_DIR", value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) role: RoleArgs,
+}
+
+/// `throng worker` and `throng probe`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct AgentArgs {
+    /// The control plane to join.
+    #[arg(long, env = "THRONG_CONTROL_PLANE", default_value = "http://127.0.0.1:7700", value_name = "URL")]
+    pub(crate) control_plane: String,
+    /// Its name in the fleet and in reports [default: host and process id].
+    #[arg(long, env = "THRONG_NAME", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) role: RoleArgs,
+}
+
+/// `throng data-plane`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DataPlaneArgs {
+    /// Where its gRPC API listens; port 0 takes a free one.
+    #[arg(long, env = "THRONG_LISTEN", default_value = "127.0.0.1:7701", value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+    /// Where the directories of runs are made that name none.
+    #[arg(long, env = "THRONG_RUNS_DIR", default_value = "runs", value_name = "DIR")]
+    pub(crate) runs_dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) role: RoleArgs,
+}
+
+/// `throng chat-server`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ChatServerArgs {
+    /// Where it listens; port 0 takes a free one.
+    #[arg(long, env = "THRONG_LISTEN", default_value = "127.0.0.1:7800", value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) credentials: Credentials,
+    /// Keeps messages in this directory, so that they survive a restart [default: in memory only].
+    #[arg(long, env = "THRONG_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) role: RoleArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_designs_examples_are_understood() {
+        for line in [
+            "throng run s.yaml --target ws://a --set seed=1 --set hold=5s --out d --open",
+            "throng run s.yaml --control-plane https://c",
+            "throng validate a.yaml b.yaml",
+            "throng chat-server --listen 127.0.0.1:0 --api-key k --api-secret-file f --data-dir d",
+            "throng token ann --api-secret-file f",
+            "throng token --server",
+            "throng worker --control-plane http://c --until-stdin-closes --log debug",
+        ] {
+            let parsed = Args::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+        for line in ["throng", "throng run", "throng run s.yaml --workers 0", "throng token", "throng fly"] {
+            assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

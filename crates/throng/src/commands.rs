@@ -1,0 +1,11 @@
+//! Commands that need no fleet.
+
+mod plan;
+mod report;
+mod token;
+mod validate;
+
+pub(crate) use plan::plan;
+pub(crate) use report::report;
+pub(crate) use token::token;
+pub(crate) use validate::{schema, validate};

@@ -1,0 +1,200 @@
+//! The processes of one run on this machine, and the order in which they start and end.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures_util::future::try_join_all;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::child::{Child, Ended, Role, Spec};
+use crate::secrets::{Secret, SecretFile, random_word};
+
+/// How long everybody may take to drain; a role ends itself after 4 s.
+const STOP_WITHIN: Duration = Duration::from_millis(4_700);
+/// How often the data plane is started again in one run.
+const RESTARTS_MAX: u32 = 5;
+/// How often one start is tried: its port may be held for a moment.
+const TRIES: u32 = 3;
+const BETWEEN_TRIES: Duration = Duration::from_millis(300);
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The run's directory.
+    pub(crate) dir: PathBuf,
+    /// Worker processes.
+    pub(crate) workers: u32,
+    /// Whether the bundled chat server is measured.
+    pub(crate) chat_server: bool,
+}
+
+/// The bundled chat server, as clients reach it.
+#[derive(Clone, Debug)]
+pub(crate) struct Bundled {
+    /// ws://…
+    pub(crate) url: String,
+    /// Its key.
+    pub(crate) api_key: String,
+    /// Its secret.
+    pub(crate) api_secret: Secret,
+}
+
+/// The running processes.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    children: BTreeMap<String, Child>,
+    ended: mpsc::Receiver<Ended>,
+    tell: mpsc::Sender<Ended>,
+    logs: PathBuf,
+    data_plane_spec: Spec,
+    restarts: u32,
+    /// The control plane's gRPC API.
+    pub(crate) control_plane: String,
+    /// The control plane's page, if it has one.
+    pub(crate) page: Option<String>,
+    /// The data plane's gRPC API.
+    pub(crate) data_plane: String,
+    /// The chat server, if it was started.
+    pub(crate) bundled: Option<Bundled>,
+}
+
+impl Fleet {
+    /// Starts all processes and waits until each serves.
+    ///
+    /// # Errors
+    /// When one doesn't; with the last lines of its log.
+    pub(crate) async fn start(plan: Plan) -> Result<Self> {
+        let Plan { dir, workers, chat_server } = plan;
+        let logs = dir.join("logs");
+        std::fs::create_dir_all(&logs).with_context(|| format!("can't make the directory {}", logs.display()))?;
+        let (tell, ended) = mpsc::channel(64);
+        let any = ["--listen", "127.0.0.1:0"];
+        // It remembers open runs in this directory, where no other throng's data plane finds them.
+        let runs_dir = [OsString::from("--runs-dir"), dir.into_os_string()];
+        let mut data_plane_spec = spec("data-plane", Role::DataPlane, any);
+        data_plane_spec.flags.extend(runs_dir.clone());
+        let (data_plane, bundled) = tokio::try_join!(Child::start(&data_plane_spec, &logs, tell.clone()), async {
+            if chat_server { start_chat_server(&logs, &tell).await.map(Some) } else { Ok(None) }
+        })?;
+        let data_plane_address = address(&data_plane, "listen")?;
+        // The probes know it by this address, so it comes back there.
+        data_plane_spec = spec("data-plane", Role::DataPlane, ["--listen", &data_plane_address]);
+        data_plane_spec.flags.extend(runs_dir);
+        let data_plane_url = format!("http://{data_plane_address}");
+        let mut flags = flags(any);
+        flags.extend(self::flags(["--web-listen", "127.0.0.1:0", "--data-plane", &data_plane_url]));
+        let spec_of_control = Spec { name: "control-plane".to_owned(), role: Role::ControlPlane, flags };
+        let control_plane = Child::start(&spec_of_control, &logs, tell.clone()).await?;
+        let control_plane_url = format!("http://{}", address(&control_plane, "listen")?);
+        let page = address(&control_plane, "web").ok().map(|a| format!("http://{a}/"));
+        let mut children =
+            BTreeMap::from([("data-plane".to_owned(), data_plane), ("control-plane".to_owned(), control_plane)]);
+        let agents = (1..=workers).map(|n| (format!("worker-{n}"), Role::Worker));
+        let agents = agents.chain([("probe-1".to_owned(), Role::Probe)]);
+        let agents = agents.map(|(name, role)| {
+            let spec = spec(&name, role, ["--control-plane", &control_plane_url, "--name", &name]);
+            let (logs, tell) = (&logs, tell.clone());
+            async move { Child::start(&spec, logs, tell).await.map(|child| (name, child)) }
+        });
+        children.extend(try_join_all(agents).await?);
+        let bundled = bundled.map(|(child, bundled)| {
+            children.insert("chat-server".to_owned(), child);
+            bundled
+        });
+        Ok(Self {
+            children,
+            ended,
+            tell,
+            logs,
+            data_plane_spec,
+            restarts: 0,
+            control_plane: control_plane_url,
+            page,
+            data_plane: data_plane_url,
+            bundled,
+        })
+    }
+
+    /// The next process that ends without having been asked to. Safe to cancel.
+    pub(crate) async fn next_ended(&mut self) -> Ended {
+        let ended = self.ended.recv().await.expect("the fleet holds a sender itself");
+        self.children.remove(&ended.name);
+        ended
+    }
+
+    /// Starts the data plane again, at the address that everybody knows.
+    ///
+    /// # Errors
+    /// When it doesn't come back, or has come back often enough.
+    pub(crate) async fn restart_data_plane(&mut self) -> Result<()> {
+        self.restarts += 1;
+        anyhow::ensure!(self.restarts <= RESTARTS_MAX, "it has ended {} times", self.restarts);
+        let mut tried = 1;
+        let child = loop {
+            match Child::start(&self.data_plane_spec, &self.logs, self.tell.clone()).await {
+                Ok(child) => break child,
+                Err(error) if tried >= TRIES => return Err(error),
+                Err(_) => tried += 1,
+            }
+            tokio::time::sleep(BETWEEN_TRIES).await;
+        };
+        self.children.insert("data-plane".to_owned(), child);
+        Ok(())
+    }
+
+    /// Asks workers and probe to ship what they have and end.
+    pub(crate) fn release_agents(&mut self) {
+        let agents = |name: &str| name.starts_with("worker-") || name.starts_with("probe-");
+        self.children.iter_mut().filter(|(name, _)| agents(name)).for_each(|(_, child)| child.release());
+    }
+
+    /// Ends all processes: asks each, waits, and kills what is left.
+    pub(crate) async fn stop(mut self) {
+        for child in self.children.values_mut() {
+            child.release();
+        }
+        if timeout(STOP_WITHIN, self.all_gone()).await.is_ok() {
+            return;
+        }
+        for (name, child) in &self.children {
+            tracing::debug!(name, "killed, if it has not ended by now");
+            child.kill();
+        }
+        // A killed process is gone as soon as the kernel has time for it; more can't be done.
+        let _ = timeout(Duration::from_secs(2), self.all_gone()).await;
+    }
+
+    async fn all_gone(&mut self) {
+        for child in self.children.values_mut() {
+            child.gone().await;
+        }
+    }
+}
+
+async fn start_chat_server(logs: &std::path::Path, tell: &mpsc::Sender<Ended>) -> Result<(Child, Bundled)> {
+    let (api_key, api_secret) = (random_word(12), Secret::random());
+    // Read once, when it starts; so the file is gone as soon as it serves.
+    let file = SecretFile::new(&api_secret)?;
+    let mut spec = spec("chat-server", Role::ChatServer, ["--listen", "127.0.0.1:0", "--api-key", &api_key]);
+    spec.flags.extend([OsString::from("--api-secret-file"), file.path().into_os_string()]);
+    let child = Child::start(&spec, logs, tell.clone()).await?;
+    let url = format!("ws://{}", address(&child, "listen")?);
+    Ok((child, Bundled { url, api_key, api_secret }))
+}
+
+fn spec<const N: usize>(name: &str, role: Role, words: [&str; N]) -> Spec {
+    Spec { name: name.to_owned(), role, flags: flags(words) }
+}
+
+fn flags<const N: usize>(words: [&str; N]) -> Vec<OsString> {
+    words.into_iter().map(OsString::from).collect()
+}
+
+fn address(child: &Child, key: &str) -> Result<String> {
+    let said = &child.ready;
+    said[key].as_str().map(str::to_owned).with_context(|| format!("a role's first line has no {key:?}: {said}"))
+}

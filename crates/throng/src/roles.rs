@@ -1,0 +1,50 @@
+//! One role, as a service: from arguments to a library's configuration, a line that says that it serves, and draining.
+
+mod chat_server;
+mod control_plane;
+mod data_plane;
+mod probe;
+mod worker;
+
+use std::future::Future;
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub(crate) use chat_server::chat_server;
+pub(crate) use control_plane::control_plane;
+pub(crate) use data_plane::data_plane;
+pub(crate) use probe::probe;
+pub(crate) use worker::worker;
+
+use crate::exit::{Exit, Failure, OrExit as _};
+
+/// How long tasks that are left over may take once everything has been said.
+const LEFT_OVER: Duration = Duration::from_millis(200);
+
+/// Runs a future on a runtime of its own.
+pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().or_exit(Exit::Unexpected)?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(LEFT_OVER);
+    done
+}
+
+/// Says on stdout that this role serves, and where: one line, as soon as it is true.
+fn announce(ready: &Value) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{ready}").and_then(|()| stdout.flush()).or_exit(Exit::Unexpected)?;
+    tracing::info!(%ready, "serves");
+    Ok(())
+}
+
+/// The name of an agent that was given none.
+fn name_or_host(name: Option<&str>) -> String {
+    name.map_or_else(|| format!("{}-{}", host(), std::process::id()), str::to_owned)
+}
+
+/// This host's name.
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,33 @@
+//! `throng chat-server`.
+
+use chat_server::{ChatServer, Config, Secret as ServerSecret};
+use serde_json::json;
+
+use super::announce;
+use crate::args::ChatServerArgs;
+use crate::exit::{Exit, Failure, OrExit as _};
+use crate::lifeline;
+use crate::local::sizes::FILES_BESIDE_USERS;
+use crate::secrets::Secret;
+
+/// Serves until told to end.
+///
+/// # Errors
+/// When it has no key or secret, the address is taken, or the data directory can't be used.
+pub(crate) async fn chat_server(args: &ChatServerArgs, open_files: u64) -> Result<Exit, Failure> {
+    let end = lifeline::token(args.role.until_stdin_closes).or_exit(Exit::Unexpected)?;
+    let missing = |what: &str| Failure::new(Exit::Usage, format!("a chat server needs {what}"));
+    let key = args.credentials.api_key.clone();
+    let key = key.ok_or_else(|| missing("a key: give --api-key KEY, or set THRONG_API_KEY"))?;
+    let secret = Secret::from_file_or_environment(args.credentials.api_secret_file.as_deref()).or_exit(Exit::Usage)?;
+    let secret = secret.ok_or_else(|| missing("a secret: give --api-secret-file FILE, or set THRONG_API_SECRET"))?;
+    let mut config = Config::new(args.listen, key, ServerSecret::new(secret.expose()));
+    config.data_dir.clone_from(&args.data_dir);
+    // Refused with a word, instead of by the kernel.
+    let connections = usize::try_from(open_files.saturating_sub(FILES_BESIDE_USERS / 2)).unwrap_or(usize::MAX);
+    config.connections_max = config.connections_max.min(connections.max(1));
+    let bound = ChatServer::bind(config).await.or_exit(Exit::Unavailable)?;
+    announce(&json!({"role": "chat-server", "listen": bound.local_addr().to_string()}))?;
+    bound.serve(end.cancelled_owned()).await.or_exit(Exit::Unexpected)?;
+    Ok(Exit::Passed)
+}

@@ -1,0 +1,29 @@
+//! `throng control-plane`.
+
+use control_plane::{Config, ControlPlane};
+use serde_json::json;
+
+use super::announce;
+use crate::args::ControlPlaneArgs;
+use crate::exit::{Exit, Failure, OrExit as _};
+use crate::lifeline;
+
+/// Serves until told to end.
+///
+/// # Errors
+/// When an address is taken, or serving fails.
+pub(crate) async fn control_plane(args: &ControlPlaneArgs) -> Result<Exit, Failure> {
+    let end = lifeline::token(args.role.until_stdin_closes).or_exit(Exit::Unexpected)?;
+    let config = Config {
+        listen: args.listen,
+        web_listen: args.web_listen,
+        data_plane: args.data_plane.clone(),
+        state_dir: args.state_dir.clone(),
+        ..Config::default()
+    };
+    let bound = ControlPlane::bind(config).await.or_exit(Exit::Unavailable)?;
+    let (listen, web) = (bound.listen().to_string(), bound.web_listen().to_string());
+    announce(&json!({"role": "control-plane", "listen": listen, "web": web}))?;
+    bound.serve(end.cancelled_owned()).await.or_exit(Exit::Unexpected)?;
+    Ok(Exit::Passed)
+}

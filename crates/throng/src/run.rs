@@ -1,0 +1,153 @@
+//! `throng run`: a fleet (started here, or already there), one submitted scenario, its progress, its verdict.
+
+mod conclude;
+mod control;
+mod directory;
+mod follow;
+mod interrupts;
+mod progress;
+mod target;
+mod words;
+
+use std::path::PathBuf;
+
+use proto::control::{SubmitReply, SubmitRequest};
+
+use crate::args::RunArgs;
+use crate::exit::{Exit, Failure, OrExit as _};
+use crate::local::{fleet, fleet::Fleet, sizes};
+use crate::scenario::{self, Loaded};
+use control::{Control, Refused};
+use follow::Follower;
+use interrupts::Interrupts;
+use progress::Progress;
+use target::Chosen;
+
+/// Runs a scenario.
+///
+/// # Errors
+/// When it can't be run, or no report came of it.
+pub(crate) async fn run(args: &RunArgs, open_files: u64) -> Result<Exit, Failure> {
+    let loaded = scenario::load(&args.scenario, &args.overrides)?;
+    let chosen = target::choose(&args.target, &args.credentials, &loaded.scenario)?;
+    let mut interrupts = Interrupts::listen().or_exit(Exit::Unexpected)?;
+    let mut progress = Progress::new(args.quiet);
+    let mut session = Session { args, loaded, id: String::new(), dir: None, fleet: None };
+    let started = tokio::select! {
+        started = session.start(chosen, open_files, &mut progress) => started,
+        () = interrupts.next() => Err(Failure::new(Exit::Interrupted, "interrupted before the run began")),
+    };
+    let control = match started {
+        Ok(control) => control,
+        Err(failure) => {
+            session.stop_fleet().await;
+            return Err(failure);
+        }
+    };
+    let follower = Follower {
+        run: &session.id,
+        control,
+        fleet: session.fleet.as_mut(),
+        interrupts: &mut interrupts,
+        progress: &mut progress,
+    };
+    let ending = follower.follow().await;
+    progress.erase();
+    session.conclude(ending, &mut progress).await
+}
+
+/// One `throng run`, from its arguments to its verdict.
+struct Session<'a> {
+    args: &'a RunArgs,
+    loaded: Loaded,
+    id: String,
+    /// The run's directory, where it is on this machine.
+    dir: Option<PathBuf>,
+    fleet: Option<Fleet>,
+}
+
+impl Session<'_> {
+    /// Everything up to the run's acceptance by a control plane.
+    async fn start(
+        &mut self,
+        mut chosen: Chosen,
+        open_files: u64,
+        progress: &mut Progress,
+    ) -> Result<Control, Failure> {
+        chosen.check().await?;
+        let mut workers = self.args.workers.unwrap_or(0);
+        let mut probes = 0;
+        let control_plane = match &self.args.control_plane {
+            Some(url) if chosen.bundled() => {
+                let text = format!("the fleet of {url} needs a target: name one with --target URL, or in the scenario");
+                return Err(Failure::new(Exit::Usage, text));
+            }
+            Some(url) => {
+                self.dir.clone_from(&self.args.out);
+                url.clone()
+            }
+            None => {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+                let room = sizes::Room { open_files, cores };
+                let chosen_sizes = sizes::choose(self.loaded.users(), chosen.bundled(), self.args.workers, room);
+                workers = chosen_sizes.map_err(|text| Failure::new(Exit::Unavailable, text))?.workers;
+                probes = 1;
+                self.start_fleet(&mut chosen, workers, progress).await?
+            }
+        };
+        let mut control = Control::connect(&control_plane).await.or_exit(Exit::Unavailable)?;
+        let SubmitReply { run, dir } = match control.submit(self.request(&chosen, workers, probes)).await {
+            Ok(reply) => reply,
+            Err(Refused::Wrong(text)) => return Err(Failure::new(Exit::Usage, text)),
+            Err(Refused::Unavailable(error)) => return Err(Failure { exit: Exit::Unavailable, error: Some(error) }),
+        };
+        self.id = run;
+        if self.dir.is_none() && !dir.is_empty() {
+            self.dir = Some(dir.into());
+        }
+        Ok(control)
+    }
+
+    /// Starts the processes of this machine, and answers the control plane's URL.
+    async fn start_fleet(
+        &mut self,
+        chosen: &mut Chosen,
+        workers: u32,
+        progress: &mut Progress,
+    ) -> Result<String, Failure> {
+        self.id = directory::id(&self.loaded.scenario.name);
+        let dir = directory::make(self.args.out.as_deref(), &self.id)?;
+        progress.say(&format!("run {} in {}", self.id, dir.display()));
+        let plan = fleet::Plan { dir: dir.clone(), workers, chat_server: chosen.bundled() };
+        self.dir = Some(dir);
+        let fleet = Fleet::start(plan).await.or_exit(Exit::Unavailable)?;
+        if let Some(page) = &fleet.page {
+            progress.say(&format!("live at {page}"));
+        }
+        if let Some(bundled) = &fleet.bundled {
+            chosen.take_bundled(bundled);
+        }
+        let control_plane = fleet.control_plane.clone();
+        self.fleet = Some(fleet);
+        Ok(control_plane)
+    }
+
+    fn request(&self, chosen: &Chosen, workers: u32, probes: u32) -> SubmitRequest {
+        let out_dir = self.dir.as_deref().map(|d| d.display().to_string()).unwrap_or_default();
+        SubmitRequest {
+            scenario: Some(self.loaded.message()),
+            target: Some(chosen.message()),
+            out_dir,
+            workers,
+            probes,
+            command: scenario::command(std::env::args()),
+            run: self.id.clone(),
+        }
+    }
+
+    async fn stop_fleet(&mut self) {
+        if let Some(fleet) = self.fleet.take() {
+            fleet.stop().await;
+        }
+    }
+}

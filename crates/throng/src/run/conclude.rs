@@ -1,0 +1,145 @@
+//! The end of a run: what there is to report, where it is, and the exit code that it means.
+
+use std::path::Path;
+use std::time::Duration;
+
+use proto::control::{Outcome, RunUpdate, Verdict};
+
+use super::Session;
+use super::control;
+use super::follow::Ending;
+use super::progress::Progress;
+use crate::browser;
+use crate::exit::{Exit, Failure};
+
+/// How long workers and probe may take to ship what they have, where no control plane tells them to.
+const SHIP_WITHIN: Duration = Duration::from_secs(3);
+
+impl Session<'_> {
+    /// Ends the fleet, prints the summary, and answers the exit code.
+    pub(super) async fn conclude(mut self, ending: Ending, progress: &mut Progress) -> Result<Exit, Failure> {
+        match ending {
+            Ending::Ended(update) => {
+                self.stop_fleet().await;
+                self.report(&update)
+            }
+            Ending::GivenUp => {
+                progress.say("stopping at once");
+                self.stop_fleet().await;
+                self.show();
+                Ok(Exit::Interrupted)
+            }
+            Ending::ControlPlaneLost(why) => {
+                let text = format!("the control plane was lost: {why}");
+                let Some(fleet) = self.fleet.as_mut() else {
+                    let text = format!("{text}\nthe run {} may still go on in its fleet", self.id);
+                    return Err(Failure::new(Exit::Unavailable, text));
+                };
+                progress.say(&format!("{text}; closing the run"));
+                fleet.release_agents();
+                let closed = control::close(&fleet.data_plane, &self.id, &text, SHIP_WITHIN).await;
+                self.stop_fleet().await;
+                match closed {
+                    Ok(_) => {
+                        self.show();
+                    }
+                    Err(error) => progress.say(&format!("{error:#}")),
+                }
+                Err(Failure::new(Exit::Unavailable, text))
+            }
+            Ending::DataPlaneLost(why) => {
+                self.stop_fleet().await;
+                let kept = self.dir.as_deref().map(|d| format!("\nwhat it had stored is in {}", d.display()));
+                let text = format!("the data plane was lost: {why}{}", kept.unwrap_or_default());
+                Err(Failure::new(Exit::Unavailable, text))
+            }
+        }
+    }
+
+    /// The summary of a run that ended in order.
+    fn report(&self, update: &RunUpdate) -> Result<Exit, Failure> {
+        let verdict = update.verdict.clone().unwrap_or_default();
+        let exit = exit_of(&verdict, !update.report_path.is_empty());
+        if !self.show() {
+            let reasons = verdict.reasons.join("\n");
+            if update.report_path.is_empty() {
+                return Err(Failure::new(exit, format!("there is no report of the run\n{reasons}")));
+            }
+            // The report is on another host; its verdict is here.
+            println!("{}\n{reasons}\nreport: {}", outcome_word(&verdict), update.report_path);
+        }
+        Ok(exit)
+    }
+
+    /// Prints what stands in the run's directory; false if there is nothing.
+    fn show(&self) -> bool {
+        let Some(dir) = self.dir.as_deref() else { return false };
+        let result = match reports::load(dir) {
+            Ok(result) => result,
+            Err(error) => {
+                tracing::debug!(error = format!("{error:#}"), "no result to show");
+                return false;
+            }
+        };
+        let page = dir.join("report.html");
+        if self.args.json {
+            println!("{}", json_line(dir, &result));
+        } else {
+            print!("{}", reports::render::text::summary(&result));
+            println!("report: {}", page.display());
+        }
+        if self.args.open {
+            browser::open(&page);
+        }
+        true
+    }
+}
+
+fn json_line(dir: &Path, result: &reports::RunResult) -> serde_json::Value {
+    serde_json::json!({
+        "run": result.run,
+        "verdict": result.verdict,
+        "dir": dir,
+        "result": dir.join("result.json"),
+        "report": dir.join("report.html"),
+    })
+}
+
+fn exit_of(verdict: &Verdict, reported: bool) -> Exit {
+    match verdict.outcome() {
+        _ if verdict.interrupted => Exit::Interrupted,
+        Outcome::Passed => Exit::Passed,
+        Outcome::Failed => Exit::Failed,
+        // Without a report nothing was measured: something needed was not there.
+        Outcome::Invalid | Outcome::Unspecified if !reported => Exit::Unavailable,
+        Outcome::Invalid | Outcome::Unspecified => Exit::Invalid,
+    }
+}
+
+fn outcome_word(verdict: &Verdict) -> &'static str {
+    match verdict.outcome() {
+        Outcome::Passed => "passed",
+        Outcome::Failed => "failed",
+        Outcome::Invalid | Outcome::Unspecified => "invalid",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_have_their_exit_codes() {
+        let verdict = |outcome: Outcome, interrupted| Verdict { outcome: outcome.into(), reasons: vec![], interrupted };
+        for (outcome, interrupted, reported, exit) in [
+            (Outcome::Passed, false, true, Exit::Passed),
+            (Outcome::Failed, false, true, Exit::Failed),
+            (Outcome::Invalid, false, true, Exit::Invalid),
+            (Outcome::Invalid, false, false, Exit::Unavailable),
+            (Outcome::Invalid, true, true, Exit::Interrupted),
+            (Outcome::Passed, true, true, Exit::Interrupted),
+        ] {
+            assert_eq!(exit_of(&verdict(outcome, interrupted), reported), exit);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What `throng run` says to control plane and data plane, each with a deadline.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use measure::Clock;
+use proto::MESSAGE_BYTES_MAX;
+use proto::control::control_client::ControlClient;
+use proto::control::{RunUpdate, StopRequest, SubmitReply, SubmitRequest, WatchRequest};
+use proto::telemetry::data_plane_client::DataPlaneClient;
+use proto::telemetry::{CloseReply, CloseRequest, NoteRequest};
+use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// What the data plane may take beyond its own wait for the last intervals, to merge and render.
+const RENDER_WITHIN: Duration = Duration::from_secs(60);
+
+/// A control plane.
+#[derive(Clone, Debug)]
+pub(crate) struct Control(ControlClient<Channel>);
+
+/// Why a scenario was not taken.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// It, or something beside it, is wrong; in the control plane's words.
+    Wrong(String),
+    /// The control plane can't take it now, or can't be reached.
+    Unavailable(anyhow::Error),
+}
+
+impl Control {
+    /// Dials it.
+    ///
+    /// # Errors
+    /// When the URL is none, or nobody answers there in time.
+    pub(crate) async fn connect(url: &str) -> Result<Self> {
+        let channel = dial(url).await.with_context(|| format!("the control plane at {url} can't be reached"))?;
+        let client = ControlClient::new(channel);
+        Ok(Self(client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)))
+    }
+
+    /// Submits a run.
+    ///
+    /// # Errors
+    /// When it is refused, or can't be submitted.
+    pub(crate) async fn submit(&mut self, request: SubmitRequest) -> Result<SubmitReply, Refused> {
+        match timeout(ANSWER_WITHIN, self.0.submit(request)).await {
+            Ok(Ok(reply)) => Ok(reply.into_inner()),
+            Ok(Err(status)) => match status.code() {
+                Code::InvalidArgument | Code::AlreadyExists => Err(Refused::Wrong(status.message().to_owned())),
+                _ => Err(Refused::Unavailable(said("the control plane did not take the run", &status))),
+            },
+            Err(_) => Err(Refused::Unavailable(anyhow!("the control plane did not answer within {ANSWER_WITHIN:?}"))),
+        }
+    }
+
+    /// Follows a run.
+    ///
+    /// # Errors
+    /// When the control plane doesn't know it, or doesn't answer.
+    pub(crate) async fn watch(&mut self, run: &str) -> Result<Streaming<RunUpdate>> {
+        let request = WatchRequest { run: run.to_owned() };
+        match timeout(ANSWER_WITHIN, self.0.watch(request)).await {
+            Ok(Ok(stream)) => Ok(stream.into_inner()),
+            Ok(Err(status)) => Err(said("the run can't be watched", &status)),
+            Err(_) => bail!("the control plane did not answer within {ANSWER_WITHIN:?}"),
+        }
+    }
+
+    /// Asks a run to stop.
+    ///
+    /// # Errors
+    /// When the control plane doesn't answer.
+    pub(crate) async fn stop(&mut self, run: &str, reason: &str, interrupted: bool) -> Result<()> {
+        let request = StopRequest { run: run.to_owned(), reason: reason.to_owned(), interrupted };
+        match timeout(ANSWER_WITHIN, self.0.stop(request)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(status)) => Err(said("the run could not be stopped", &status)),
+            Err(_) => bail!("the control plane did not answer within {ANSWER_WITHIN:?}"),
+        }
+    }
+}
+
+/// Tells the data plane something for the report; a failure is told to the log only, since it is no one's fault here.
+pub(crate) async fn note(data_plane: &str, run: &str, kind: &str, text: &str) {
+    let noted = async {
+        let mut client = DataPlaneClient::new(dial(data_plane).await?);
+        let at_ns = Clock::System.now().as_nanos();
+        let (run, kind, text) = (run.to_owned(), kind.to_owned(), text.to_owned());
+        timeout(ANSWER_WITHIN, client.note(NoteRequest { run, at_ns, kind, text })).await??;
+        anyhow::Ok(())
+    };
+    if let Err(error) = noted.await {
+        tracing::debug!(error = format!("{error:#}"), "the data plane took no note");
+    }
+}
+
+/// Asks the data plane itself to close a run, where no control plane does it any more.
+///
+/// # Errors
+/// When it can't be asked, or could not close it.
+pub(crate) async fn close(data_plane: &str, run: &str, reason: &str, wait: Duration) -> Result<CloseReply> {
+    let mut client = DataPlaneClient::new(dial(data_plane).await?);
+    let request = CloseRequest {
+        run: run.to_owned(),
+        lost_sources: Vec::new(),
+        invalid_reasons: vec![reason.to_owned()],
+        interrupted: false,
+        ended_ns: Clock::System.now().as_nanos(),
+        wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),
+    };
+    let reply = timeout(wait + RENDER_WITHIN, client.close(request)).await.context("the data plane did not answer")?;
+    reply.map(tonic::Response::into_inner).map_err(|status| said("the data plane could not close the run", &status))
+}
+
+async fn dial(url: &str) -> Result<Channel> {
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| anyhow!("{url:?} is no URL: write it like http://host:7700"))?;
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_WITHIN)
+        .http2_keep_alive_interval(Duration::from_secs(5))
+        .keep_alive_timeout(Duration::from_secs(5));
+    Ok(timeout(CONNECT_WITHIN, endpoint.connect()).await.with_context(|| format!("no answer within {CONNECT_WITHIN:?}"))??)
+}
+
+fn said(what: &str, status: &Status) -> anyhow::Error {
+    let text = status.message();
+    if text.is_empty() { anyhow!("{what}: {}", status.code()) } else { anyhow!("{what}: {text}") }
+}

@@ -1,0 +1,172 @@
+//! From submitted to ended: the run's updates, the fleet's processes, and a person who may want to stop.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use proto::control::{RunState, RunUpdate};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_stream::StreamExt as _;
+use tonic::Streaming;
+
+use super::control::{Control, note};
+use super::interrupts::Interrupts;
+use super::progress::Progress;
+use crate::local::child::{Ended, Role};
+use crate::local::fleet::Fleet;
+
+/// The control plane sends an update a second; one that sends nothing for so long is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// How long a control plane that we have not started may be away.
+const AWAY_MAX: Duration = Duration::from_secs(30);
+/// How long to wait for word that the control plane's process ended, once its stream broke.
+const NEWS_WITHIN: Duration = Duration::from_secs(2);
+
+/// How following a run ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// In order; the last update has the verdict.
+    Ended(Box<RunUpdate>),
+    /// The control plane is gone, in words.
+    ControlPlaneLost(String),
+    /// The data plane is gone and doesn't come back, in words.
+    DataPlaneLost(String),
+    /// Its user does not want to wait for the report.
+    GivenUp,
+}
+
+/// All that is watched while a run goes.
+#[derive(Debug)]
+pub(super) struct Follower<'a> {
+    pub(super) run: &'a str,
+    pub(super) control: Control,
+    /// The processes of this machine, if the fleet is ours.
+    pub(super) fleet: Option<&'a mut Fleet>,
+    pub(super) interrupts: &'a mut Interrupts,
+    pub(super) progress: &'a mut Progress,
+}
+
+enum Seen {
+    Update(Result<Box<RunUpdate>>),
+    Ended(Ended),
+    Interrupted,
+}
+
+impl Follower<'_> {
+    /// Follows the run until it has ended, one way or another.
+    pub(super) async fn follow(mut self) -> Ending {
+        let mut updates = match self.control.watch(self.run).await {
+            Ok(updates) => updates,
+            Err(error) => return Ending::ControlPlaneLost(format!("{error:#}")),
+        };
+        let mut interrupts = 0;
+        loop {
+            let seen = tokio::select! {
+                update = next_update(&mut updates) => Seen::Update(update),
+                ended = next_ended(&mut self.fleet) => Seen::Ended(ended),
+                () = self.interrupts.next() => Seen::Interrupted,
+            };
+            match seen {
+                Seen::Update(Ok(update)) => {
+                    self.progress.show(&update);
+                    if update.state() == RunState::Ended {
+                        return Ending::Ended(update);
+                    }
+                }
+                Seen::Update(Err(error)) => match self.watch_again(&error).await {
+                    Ok(again) => updates = again,
+                    Err(ending) => return ending,
+                },
+                Seen::Ended(ended) => {
+                    if let Some(ending) = self.process_ended(&ended).await {
+                        return ending;
+                    }
+                }
+                Seen::Interrupted => {
+                    interrupts += 1;
+                    if interrupts > 1 {
+                        return Ending::GivenUp;
+                    }
+                    self.progress.say("stopping; what was measured is reported (once more to stop at once)");
+                    self.stop("interrupted", true).await;
+                }
+            }
+        }
+    }
+
+    /// A broken stream means for our own control plane that it is gone, and for another that we dial again.
+    async fn watch_again(&mut self, error: &anyhow::Error) -> Result<Streaming<RunUpdate>, Ending> {
+        if let Some(fleet) = self.fleet.as_deref_mut() {
+            let until = Instant::now() + NEWS_WITHIN;
+            while let Ok(ended) = timeout_at(until, fleet.next_ended()).await {
+                if ended.role == Role::ControlPlane {
+                    return Err(Ending::ControlPlaneLost(format!("it {}", ended.how)));
+                }
+            }
+            return Err(Ending::ControlPlaneLost(format!("{error:#}")));
+        }
+        self.progress.say(&format!("the control plane is away ({error:#}); dialling again"));
+        let until = Instant::now() + AWAY_MAX;
+        while Instant::now() < until {
+            if let Ok(updates) = self.control.watch(self.run).await {
+                self.progress.say("the control plane is back");
+                return Ok(updates);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Err(Ending::ControlPlaneLost(format!("{error:#}; it stayed away for {} s", AWAY_MAX.as_secs())))
+    }
+
+    /// What the end of a process means for the run.
+    async fn process_ended(&mut self, ended: &Ended) -> Option<Ending> {
+        let Ended { name, role, how } = ended;
+        match role {
+            Role::ControlPlane => return Some(Ending::ControlPlaneLost(format!("it {how}"))),
+            Role::DataPlane => return self.restart_data_plane(how).await,
+            Role::ChatServer => {
+                self.progress.say(&format!("{name} {how}; the run stops, since there is nothing left to measure"));
+                self.stop(&format!("the chat server {how}"), false).await;
+            }
+            Role::Worker => self.progress.say(&format!("{name} {how}; its users are gone")),
+            Role::Probe => {
+                self.progress.say(&format!("{name} {how}; the run goes on without what it measured"));
+            }
+        }
+        if let Some(fleet) = self.fleet.as_deref() {
+            note(&fleet.data_plane, self.run, "process_ended", &format!("{name} {how}")).await;
+        }
+        None
+    }
+
+    async fn restart_data_plane(&mut self, how: &str) -> Option<Ending> {
+        self.progress.say(&format!("data-plane {how}; starting it again"));
+        let fleet = self.fleet.as_deref_mut()?;
+        match fleet.restart_data_plane().await {
+            Ok(()) => {
+                self.progress.say("data-plane serves again; what it missed is sent again");
+                let text = format!("the data plane {how} and was started again");
+                note(&fleet.data_plane, self.run, "data_plane_restarted", &text).await;
+                None
+            }
+            Err(error) => Some(Ending::DataPlaneLost(format!("it {how} and could not be started again: {error:#}"))),
+        }
+    }
+
+    async fn stop(&mut self, reason: &str, interrupted: bool) {
+        if let Err(error) = self.control.stop(self.run, reason, interrupted).await {
+            self.progress.say(&format!("{error:#}"));
+        }
+    }
+}
+
+async fn next_update(updates: &mut Streaming<RunUpdate>) -> Result<Box<RunUpdate>> {
+    let next = timeout(SILENCE_MAX, updates.next()).await;
+    let next = next.with_context(|| format!("it said nothing for {} s", SILENCE_MAX.as_secs()))?;
+    Ok(Box::new(next.context("it ended the stream")??))
+}
+
+async fn next_ended(fleet: &mut Option<&mut Fleet>) -> Ended {
+    match fleet {
+        Some(fleet) => fleet.next_ended().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,99 @@
+//! What a run looks like while it goes: one refreshed block on a terminal, quiet lines elsewhere, all on stderr.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use measure::{Clock, Timestamp};
+use proto::control::{RunState, RunUpdate};
+
+use super::words;
+
+/// How often a line is written where stderr is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Where progress goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    /// A block that is drawn again and again; with colours, or not.
+    Block { colours: bool },
+    /// Lines.
+    Lines,
+    /// Nowhere.
+    Nothing,
+}
+
+/// Shows the progress of a run.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    style: Style,
+    clock: Clock,
+    /// Lines of the block that stand on the terminal.
+    drawn: usize,
+    last_line: Option<Timestamp>,
+    last_state: RunState,
+}
+
+impl Progress {
+    /// Progress as stderr can show it.
+    pub(crate) fn new(quiet: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|t| t != "dumb");
+        let colours = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        let style = match (quiet, terminal) {
+            (true, _) => Style::Nothing,
+            (false, true) => Style::Block { colours },
+            (false, false) => Style::Lines,
+        };
+        Self { style, clock: Clock::System, drawn: 0, last_line: None, last_state: RunState::Unspecified }
+    }
+
+    /// Something that a person should know, once, as a line that stays.
+    pub(crate) fn say(&mut self, text: &str) {
+        if self.style != Style::Nothing {
+            self.erase();
+            eprintln!("{text}");
+        }
+    }
+
+    /// What is the case now.
+    pub(crate) fn show(&mut self, update: &RunUpdate) {
+        for event in update.events.iter().filter(|e| !words::is_routine(&e.kind)) {
+            self.say(&format!("{:>7}  {}", words::clock(event.at_s), event.text));
+        }
+        let changed = update.state() != self.last_state;
+        self.last_state = update.state();
+        match self.style {
+            Style::Nothing => {}
+            Style::Block { colours } => self.draw(&words::block(update, width(), colours)),
+            Style::Lines => {
+                let now = self.clock.now();
+                let due = self.last_line.is_none_or(|last| now.since(last) >= LINE_EVERY);
+                if changed || due {
+                    self.last_line = Some(now);
+                    eprintln!("{}", words::line(update));
+                }
+            }
+        }
+    }
+
+    /// Takes the block away, so that what follows stands by itself.
+    pub(crate) fn erase(&mut self) {
+        if self.drawn > 0 {
+            // Up so many lines, and clear from there.
+            eprint!("\x1b[{}F\x1b[J", self.drawn);
+            let _ = std::io::stderr().flush();
+            self.drawn = 0;
+        }
+    }
+
+    fn draw(&mut self, lines: &[String]) {
+        let up = if self.drawn > 0 { format!("\x1b[{}F\x1b[J", self.drawn) } else { String::new() };
+        // One write, so that the block doesn't flicker; a terminal that is gone is no reason to stop.
+        let _ = std::io::stderr().lock().write_all(format!("{up}{}\n", lines.join("\n")).as_bytes());
+        self.drawn = lines.len();
+    }
+}
+
+/// Columns of the terminal.
+fn width() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col)).clamp(20, 120)
+}

@@ -1,0 +1,10 @@
+//! System tests: the real binary with all its processes, small loads, and everything that can go wrong.
+
+mod chat_server;
+mod harness;
+mod killed;
+mod passes;
+mod refused;
+mod reports;
+mod stopped;
+mod usage;
