@@ -67,6 +67,7 @@ pub struct Core {
     /// Runs in the order of their submission.
     order: Vec<String>,
     last_idle: Vec<crate::run::Candidate>,
+    stepped: Timestamp,
 }
 
 impl Core {
@@ -79,6 +80,7 @@ impl Core {
             runs: BTreeMap::new(),
             order: Vec::new(),
             last_idle: Vec::new(),
+            stepped: Timestamp::default(),
         }
     }
 
@@ -105,6 +107,7 @@ impl Core {
     /// Takes what happened at `now`; answers what to do, in order.
     pub fn step(&mut self, now: Timestamp, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
+        self.notice_own_absence(now);
         match input {
             Input::Join(connection, hello) => self.join(now, connection, *hello, &mut out),
             Input::Report(connection, report) => self.report(now, connection, report, &mut out),
@@ -123,7 +126,19 @@ impl Core {
     /// The next instant at which a [`Input::Tick`] is wanted, if nothing happens before.
     pub fn deadline(&self) -> Option<Timestamp> {
         let run = self.current().and_then(|id| self.runs[id].deadline());
-        self.fleet.deadline().into_iter().chain(run).min()
+        let look = self.fleet.deadline().map(|_| self.stepped + self.limits.lease / 3);
+        self.fleet.deadline().into_iter().chain(run).chain(look).min()
+    }
+
+    /// A control plane that was suspended (a laptop that slept, a host that stood still) wakes up with reports that wait
+    /// to be read: nobody is lost by that.
+    fn notice_own_absence(&mut self, now: Timestamp) {
+        let absent = now.since(self.stepped);
+        if self.stepped != Timestamp::default() && absent > self.limits.lease / 2 && self.fleet.deadline().is_some() {
+            tracing::warn!("the control plane stood still for {:.1} s: leases are renewed", absent.as_secs_f64());
+            self.fleet.pardon(now);
+        }
+        self.stepped = now;
     }
 
     fn join(&mut self, now: Timestamp, connection: Connection, hello: Hello, out: &mut Vec<Output>) {
@@ -250,5 +265,36 @@ impl Core {
     /// Runs in the order of their submission.
     pub fn runs(&self) -> impl DoubleEndedIterator<Item = (&String, &Run)> {
         self.order.iter().filter_map(|id| self.runs.get_key_value(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proto::control::AgentKind;
+
+    use super::*;
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_nanos(1_000_000_000 + ms * 1_000_000)
+    }
+
+    #[test]
+    fn a_control_plane_that_slept_loses_nobody() {
+        let mut core = Core::new(Limits { lease: Duration::from_secs(3), ..Limits::default() }, String::new());
+        let kind = AgentKind::Worker.into();
+        let hello = Hello { name: "w".to_owned(), kind, version: proto::VERSION.to_owned(), ..Hello::default() };
+        core.step(at(0), Input::Join(1, Box::new(hello)));
+        core.step(at(60_000), Input::Tick);
+        assert_eq!(core.fleet().agents().len(), 1, "its reports wait to be read");
+        // From now on it is listened to, and says nothing.
+        let mut now = 60_000;
+        while now < 63_000 {
+            let next = core.deadline().unwrap().since(at(0)).as_millis();
+            now = u64::try_from(next).unwrap();
+            core.step(at(now), Input::Tick);
+        }
+        assert_eq!((now, core.fleet().agents().len()), (63_000, 0));
     }
 }

@@ -40,7 +40,7 @@ pub(crate) enum Command {
     BrokeOff(Connection),
     Submit(Box<SubmitRequest>, Box<Plan>, oneshot::Sender<Result<Submitted, SubmitError>>),
     Stop(String, String, bool, oneshot::Sender<bool>),
-    Watch(String, oneshot::Sender<Option<mpsc::Receiver<RunView>>>),
+    Watch(String, oneshot::Sender<Result<mpsc::Receiver<RunView>, WatchError>>),
     Fleet(oneshot::Sender<Vec<AgentView>>),
     Runs(oneshot::Sender<Vec<RunView>>),
     Run(String, oneshot::Sender<Option<RunView>>),
@@ -60,6 +60,14 @@ pub(crate) enum SubmitError {
     Full(String),
     /// The control plane is ending.
     Ending,
+}
+
+/// Why a run can't be watched.
+pub(crate) enum WatchError {
+    /// There is no such run.
+    Unknown,
+    /// So many watch already.
+    Full,
 }
 
 /// How everybody else talks to the director.
@@ -177,7 +185,7 @@ impl Director {
         let alive: Vec<String> = alive.map(|(id, _)| id.clone()).rev().collect();
         for id in alive {
             let reason = "the control plane was told to end".to_owned();
-            self.step(Input::Run(id, Event::Stop { reason, interrupted: true }));
+            self.step(Input::Run(id, Event::Stop { reason, interrupted: true, hurry: true }));
         }
     }
 

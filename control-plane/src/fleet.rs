@@ -115,6 +115,13 @@ impl Fleet {
         }
     }
 
+    /// Renews all leases: it was us who did not listen.
+    pub fn pardon(&mut self, now: Timestamp) {
+        for agent in self.agents.values_mut() {
+            agent.heard = now;
+        }
+    }
+
     /// Takes out those whose lease has run out: name, run, and what happened.
     pub fn expire(&mut self, now: Timestamp) -> Vec<(String, Option<String>, String)> {
         let lease = self.lease;

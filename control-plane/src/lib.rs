@@ -42,6 +42,12 @@ use tonic::transport::server::TcpIncoming;
 pub use limits::Limits;
 pub use submission::Parse;
 
+/// The largest request of people: a scenario of 1 MiB and its variables.
+const SUBMIT_BYTES_MAX: usize = 4 << 20;
+/// The largest report of an agent: a Hello with a few thousand source addresses.
+const REPORT_BYTES_MAX: usize = 64 << 10;
+/// Streams of one connection.
+const STREAMS_MAX: u32 = 256;
 /// How long listeners may take to end once nothing is left to be said.
 const CLOSE: Duration = Duration::from_millis(300);
 
@@ -188,11 +194,15 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
 }
 
 async fn serve_grpc(listener: TcpListener, service: service::Service, over: CancellationToken) -> Result<(), String> {
-    let limit = proto::MESSAGE_BYTES_MAX;
-    let control = ControlServer::new(service.clone()).max_decoding_message_size(limit).max_encoding_message_size(limit);
-    let agents = AgentsServer::new(service).max_decoding_message_size(limit).max_encoding_message_size(limit);
+    let control = ControlServer::new(service.clone())
+        .max_decoding_message_size(SUBMIT_BYTES_MAX)
+        .max_encoding_message_size(proto::MESSAGE_BYTES_MAX);
+    let agents = AgentsServer::new(service)
+        .max_decoding_message_size(REPORT_BYTES_MAX)
+        .max_encoding_message_size(proto::MESSAGE_BYTES_MAX);
     let _ends_the_whole = over.clone().drop_guard();
     tonic::transport::Server::builder()
+        .max_concurrent_streams(STREAMS_MAX)
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .add_service(control)
         .add_service(agents)

@@ -21,7 +21,8 @@ pub struct Limits {
     pub start_margin_remote: Duration,
     /// How long workers may go on after the planned end before they are told to stop.
     pub overrun: Duration,
-    /// How long agents may take to say Finished after a Stop.
+    /// How long agents may take to say Finished after a Stop: calls on their way come back, and what was measured is
+    /// shipped, to a data plane that may be away for a while.
     pub drain: Duration,
     /// The same when somebody waits at a terminal.
     pub drain_interrupted: Duration,
@@ -29,7 +30,10 @@ pub struct Limits {
     pub goodbye: Duration,
     /// How long the data plane may take to close a run, retries included; more than `goodbye`.
     pub report: Duration,
-    /// How long the control plane may take to end when told to.
+    /// The same for a run that was stopped before its start: there is nothing to render.
+    pub unstarted: Duration,
+    /// How long the control plane may take to end when told to. The run that is on gets a quarter of it to stop its
+    /// workers, a quarter for its probes, and the rest to be closed.
     pub shutdown: Duration,
 }
 
@@ -45,10 +49,11 @@ impl Default for Limits {
             start_margin: Duration::from_millis(300),
             start_margin_remote: s(1),
             overrun: s(15),
-            drain: s(10),
-            drain_interrupted: s(3),
+            drain: s(45),
+            drain_interrupted: s(15),
             goodbye: s(10),
             report: s(60),
+            unstarted: s(3),
             shutdown: Duration::from_millis(3_500),
         }
     }

@@ -26,12 +26,14 @@ use crate::limits::Limits;
 
 /// Happenings that a run keeps; later ones are dropped, but for the last.
 const HAPPENINGS_MAX: usize = 10_000;
+/// Agents give reasons; no reason is longer.
+const TEXT_CHARS_MAX: usize = 2_000;
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Waits for its turn (no deadline), then for agents.
-    Queued { until: Option<Timestamp> },
+    Queued { until: Option<Timestamp>, told: bool },
     /// Shards are handed out; waits for Ready of all.
     Preparing { until: Timestamp },
     /// Shards are taken back, to be handed out in another way.
@@ -137,6 +139,8 @@ pub struct Run {
     limits: Limits,
     state: State,
     members: BTreeMap<String, Member>,
+    /// When people should hear why the run still waits.
+    tell_at: Timestamp,
     /// Free agents that are not of the run, as last told.
     spare: Vec<Candidate>,
     /// Agents that this run does not ask again, and why.
@@ -152,6 +156,7 @@ pub struct Run {
     phase: Option<usize>,
     stopping: Option<String>,
     interrupted: bool,
+    hurry: bool,
     invalid: Vec<String>,
     happenings: Vec<Happening>,
     judgement: Option<Judgement>,
@@ -164,8 +169,9 @@ impl Run {
         Self {
             plan,
             limits,
-            state: State::Queued { until: None },
+            state: State::Queued { until: None, told: false },
             members: BTreeMap::new(),
+            tell_at: Timestamp::default(),
             spare: Vec::new(),
             excluded: BTreeMap::new(),
             prepare_until: Timestamp::default(),
@@ -177,6 +183,7 @@ impl Run {
             phase: None,
             stopping: None,
             interrupted: false,
+            hurry: false,
             invalid: Vec::new(),
             happenings: Vec::new(),
             judgement: None,
@@ -200,7 +207,8 @@ impl Run {
             Event::Live(answer) => self.live(now, answer, &mut out),
             Event::Closed(judgement) => self.closed(now, judgement, &mut out),
             Event::CloseFailed(reason) => self.close_failed(now, &reason, &mut out),
-            Event::Stop { reason, interrupted } => {
+            Event::Stop { reason, interrupted, hurry } => {
+                self.hurry |= hurry;
                 self.interrupted |= interrupted && !matches!(self.state, State::Reporting { .. });
                 self.stop(now, kind::STOPPED, reason, &mut out);
             }
@@ -213,7 +221,8 @@ impl Run {
     /// The next instant at which the run wants a [`Event::Tick`], if nothing happens before.
     pub fn deadline(&self) -> Option<Timestamp> {
         match self.state {
-            State::Queued { until } => until,
+            State::Queued { until: Some(until), told: false } => Some(until.min(self.tell_at)),
+            State::Queued { until, .. } => until,
             State::Opening { until, step: Opening::Again(at), .. } => Some(until.min(at)),
             State::Preparing { until }
             | State::Recalling { until }
@@ -232,7 +241,8 @@ impl Run {
     fn pass_time(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         self.enter_phases(now, out);
         match self.state {
-            State::Queued { until: Some(until) } if now >= until => self.queue_is_over(now, out),
+            State::Queued { until: Some(until), .. } if now >= until => self.queue_is_over(now, out),
+            State::Queued { until: Some(_), told: false } if now >= self.tell_at => self.tell_waiting(now, out),
             State::Preparing { until } if now >= until => self.exclude_silent(now, out),
             State::Recalling { until } if now >= until => self.hand_out_again(now, out),
             State::Opening { until, .. } if now >= until => self.data_plane_unreachable(now, out),
@@ -297,7 +307,10 @@ impl Run {
         self.data_plane_up = up;
     }
 
-    fn note(&mut self, at: Timestamp, kind: &'static str, text: String, out: &mut Vec<Effect>) {
+    fn note(&mut self, at: Timestamp, kind: &'static str, mut text: String, out: &mut Vec<Effect>) {
+        if let Some((end, _)) = text.char_indices().nth(TEXT_CHARS_MAX) {
+            text.truncate(end);
+        }
         let happening = Happening { at, kind, text };
         if self.happenings.len() < HAPPENINGS_MAX || kind == kind::ENDED {
             self.happenings.push(happening.clone());

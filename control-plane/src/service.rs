@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::Parse;
-use crate::director::{Command, Handle, ORDERS_MAX, SubmitError, Unanswered};
+use crate::director::{Command, Handle, ORDERS_MAX, SubmitError, Unanswered, WatchError};
 use crate::run::AgentEvent;
 
 /// The largest scenario.
@@ -85,7 +85,10 @@ impl Control for Service {
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let run = request.into_inner().run;
         let updates = self.director.ask(|reply| Command::Watch(run.clone(), reply)).await?;
-        let updates = updates.ok_or_else(|| unknown(&run))?;
+        let updates = updates.map_err(|error| match error {
+            WatchError::Unknown => unknown(&run),
+            WatchError::Full => Status::resource_exhausted(format!("too many watch the run `{run}` already")),
+        })?;
         Ok(Response::new(ReceiverStream::new(updates).map(|view| Ok(RunUpdate::from(view))).boxed()))
     }
 

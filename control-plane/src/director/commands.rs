@@ -5,7 +5,7 @@ use proto::control::SubmitRequest;
 use tokio::sync::mpsc;
 
 use super::effects::send_note;
-use super::{Command, Director, SubmitError, Submitted};
+use super::{Command, Director, SubmitError, Submitted, WatchError};
 use crate::core::Input;
 use crate::courier::{self, News};
 use crate::record::Record;
@@ -14,6 +14,8 @@ use crate::view::RunView;
 
 /// Errands that wait for a courier; notes beyond that are dropped, and the log says so.
 const ERRANDS_MAX: usize = 256;
+/// Streams that may follow one run.
+const WATCHERS_MAX: usize = 256;
 
 impl Director {
     pub(super) fn command(&mut self, command: Command) {
@@ -43,7 +45,7 @@ impl Director {
             }
             Command::Stop(run, reason, interrupted, reply) => {
                 let known = self.core.run(&run).is_some() || self.earlier.iter().any(|r| r.id == run);
-                self.step(Input::Run(run, Event::Stop { reason, interrupted }));
+                self.step(Input::Run(run, Event::Stop { reason, interrupted, hurry: false }));
                 let _gone = reply.send(known);
             }
             Command::Watch(run, reply) => {
@@ -81,15 +83,18 @@ impl Director {
         Ok(Submitted { run: id, dir })
     }
 
-    fn watch(&mut self, id: &str) -> Option<mpsc::Receiver<RunView>> {
+    fn watch(&mut self, id: &str) -> Result<mpsc::Receiver<RunView>, WatchError> {
         if let Some(earlier) = self.earlier.iter().find(|r| r.id == id) {
             let (updates, receiver) = mpsc::channel(1);
-            updates.try_send(earlier.clone()).ok()?;
-            return Some(receiver);
+            updates.try_send(earlier.clone()).map_err(|_| WatchError::Full)?;
+            return Ok(receiver);
         }
-        let receiver = self.records.get_mut(id)?.watch();
+        let record = self.records.get_mut(id).ok_or(WatchError::Unknown)?;
+        if record.watchers.len() >= WATCHERS_MAX {
+            return Err(WatchError::Full);
+        }
         self.changed.push(id.to_owned());
-        Some(receiver)
+        Ok(record.watch())
     }
 
     pub(super) fn hear(&mut self, run: String, news: News) {

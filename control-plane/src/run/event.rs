@@ -34,6 +34,8 @@ pub enum Event {
         reason: String,
         /// By its user.
         interrupted: bool,
+        /// The control plane itself ends: there is no time to drain.
+        hurry: bool,
     },
     /// Time has passed.
     Tick,
@@ -156,6 +158,8 @@ pub struct Happening {
 
 /// The kinds of [`Happening`].
 pub mod kind {
+    /// There are too few agents; others may still join.
+    pub const WAITING: &str = "waiting";
     /// Shards are handed out.
     pub const PREPARING: &str = "preparing";
     /// The start instant is set.
@@ -170,7 +174,7 @@ pub mod kind {
     pub const PROBE_LOST: &str = "probe_lost";
     /// An agent went on after the planned end and was told to stop.
     pub const OVERRUN: &str = "overrun";
-    /// An agent ended with an error.
+    /// An agent ended with an error, or before its time.
     pub const AGENT_FAILED: &str = "agent_failed";
     /// The run was stopped early.
     pub const STOPPED: &str = "stopped";

@@ -1,10 +1,17 @@
 //! From the last load to the verdict: stopping, losses, draining, reporting.
 
+use std::time::Duration;
+
 use measure::Timestamp;
 
 use super::{
     Closing, Effect, Judgement, Kind, Member, MemberState, Order, Outcome, Run, Stage, State, Verdict, grouped, kind,
 };
+
+/// An agent that is done so long before the planned end has left something undone.
+const EARLY: Duration = Duration::from_secs(1);
+/// Why a run stops by its policy.
+const ABORT: &str = "a worker is lost, and the scenario says `on_worker_loss: abort`";
 
 impl Run {
     /// Stops early, wherever the run stands.
@@ -30,8 +37,12 @@ impl Run {
         }
     }
 
-    fn drain_limit(&self) -> std::time::Duration {
-        if self.interrupted { self.limits.drain_interrupted } else { self.limits.drain }
+    fn drain_limit(&self) -> Duration {
+        match (self.hurry, self.interrupted) {
+            (true, _) => self.limits.shutdown / 4,
+            (false, true) => self.limits.drain_interrupted,
+            (false, false) => self.limits.drain,
+        }
     }
 
     fn stop_workers(&mut self, now: Timestamp, reason: String, out: &mut Vec<Effect>) {
@@ -83,10 +94,21 @@ impl Run {
         }
         let Some(member) = self.members.get_mut(name).filter(|m| !m.state.is_over()) else { return };
         member.state = MemberState::Finished;
-        if let Some(error) = error {
-            let text = format!("{name} ended with an error: {error}");
+        let is_worker = member.share.agent.kind == Kind::Worker;
+        let planned_end = self.start.map(|start| start + self.plan.duration);
+        let early =
+            planned_end.map(|end| end.since(now)).filter(|early| *early > EARLY && self.state == State::Running);
+        let fault = match (error, early) {
+            (Some(error), _) => Some(format!("{name} ended with an error: {error}")),
+            (None, Some(early)) => Some(format!("{name} ended {:.1} s before the planned end", early.as_secs_f64())),
+            (None, None) => None,
+        };
+        if let Some(text) = fault {
             self.invalid.push(text.clone());
             self.note(now, kind::AGENT_FAILED, text, out);
+            if is_worker && self.plan.abort_on_worker_loss && self.state == State::Running {
+                self.stop(now, kind::STOPPED, ABORT.to_owned(), out);
+            }
         }
         if self.state == State::Running && self.of_kind(Kind::Worker).all(|(_, m)| m.state.is_over()) {
             self.state = State::Draining { until: now + self.drain_limit(), stage: Stage::Workers };
@@ -122,7 +144,7 @@ impl Run {
             if self.of_kind(Kind::Worker).all(|(_, m)| m.state == MemberState::Lost) {
                 self.stop(now, kind::STOPPED, "all workers are lost".to_owned(), out);
             } else if self.plan.abort_on_worker_loss {
-                self.stop(now, kind::STOPPED, "a worker is lost, and the scenario says `abort`".to_owned(), out);
+                self.stop(now, kind::STOPPED, ABORT.to_owned(), out);
             } else if self.state == State::Running && self.of_kind(Kind::Worker).all(|(_, m)| m.state.is_over()) {
                 self.state = State::Draining { until: now + self.drain_limit(), stage: Stage::Workers };
             }
@@ -133,7 +155,11 @@ impl Run {
     /// Hands the run over to the data plane for its verdict.
     fn report(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         // A run that never started has nothing to render: somebody waits, and the data plane may not even know it.
-        let patience = if self.start.is_some() { self.limits.report } else { self.limits.drain_interrupted };
+        let patience = match (self.hurry, self.start) {
+            (true, _) => self.limits.shutdown / 2,
+            (false, Some(_)) => self.limits.report,
+            (false, None) => self.limits.unstarted,
+        };
         let until = now + patience;
         self.state = State::Reporting { until };
         let lost = self.members.iter().filter(|(_, m)| m.state == MemberState::Lost).map(|(n, _)| n.clone()).collect();

@@ -13,23 +13,34 @@ use crate::limits::Limits;
 const LEAD_MIN: Duration = Duration::from_millis(50);
 /// Between two attempts to reach the data plane.
 const OPEN_AGAIN: Duration = Duration::from_millis(250);
+/// Agents that are just starting join within this; if not, people are told what the run waits for.
+const TELL_AFTER: Duration = Duration::from_secs(3);
 
 impl Run {
     pub(super) fn take_turn(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        if self.state == (State::Queued { until: None }) {
-            self.state = State::Queued { until: Some(now + self.limits.queue) };
+        if matches!(self.state, State::Queued { until: None, .. }) {
+            self.state = State::Queued { until: Some(now + self.limits.queue), told: false };
+            self.tell_at = now + TELL_AFTER.min(self.limits.queue / 2);
             self.try_plan(now, out);
         }
     }
 
     /// Hands shards out if it is the run's turn and there are enough agents.
     pub(super) fn try_plan(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        if !matches!(self.state, State::Queued { until: Some(_) }) {
+        if !matches!(self.state, State::Queued { until: Some(_), .. }) {
             return;
         }
         if let Ok(shares) = choose(&self.plan, &self.spare) {
             self.prepare_until = now + 3 * self.limits.prepare;
             self.hand_out(now, shares, out);
+        }
+    }
+
+    /// Says what the run waits for, once.
+    pub(super) fn tell_waiting(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        if let (State::Queued { told, .. }, Err(missing)) = (&mut self.state, choose(&self.plan, &self.spare)) {
+            *told = true;
+            self.note(now, kind::WAITING, format!("still waiting: {missing}"), out);
         }
     }
 

@@ -61,7 +61,7 @@ async fn runs_go_one_after_the_other_and_are_listed_newest_first() {
     let (address, _alive) = data_plane.anywhere();
     let control = serve(address, limits(), None).await;
     let _worker = join(control.grpc, hello("w", AgentKind::Worker, 10), brisk).await;
-    let (first, second) = (control.submit("10 60000", 1).await, control.submit("10 60000", 1).await);
+    let (first, second) = (control.submit("10 300", 1).await, control.submit("10 300", 1).await);
     for run in [&first, &second] {
         let verdict = control.watch(run).await.ended().await.verdict.unwrap();
         assert_eq!(verdict.outcome(), Outcome::Passed, "{verdict:?}");

@@ -31,6 +31,7 @@ fn every_run_ends_in_time_whatever_fails() {
     }
     println!("{outcomes:#?}");
     if outcomes.values().sum::<u32>() > 1_000 {
+        // Many seeds: all kinds of ends must be among them.
         let seen = |what: &str| outcomes.keys().any(|k| k.contains(what));
         for what in ["Passed", "Failed", kind::DATA_PLANE_UNREACHABLE, kind::NOT_ENOUGH_AGENTS, kind::STOPPED] {
             assert!(seen(what), "the simulation never saw {what}: {outcomes:#?}");
