@@ -1,6 +1,7 @@
 //! The client against a fake chat server with faults.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on ends here")]
 
-#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "shared with the tests of the worker")]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests of the worker")]
 mod fake;
 
 use std::time::Duration;

@@ -1,0 +1,336 @@
+//! One thread's users and all that they share. Single-threaded: nothing here is ever locked by two.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use client::{Api, Caller};
+use measure::{Cohort, Gauge, SplitMix64, Timestamp};
+use scenarios::Shard;
+use tokio::sync::Notify;
+
+use crate::frames::{Channels, Frames, Head};
+use crate::plan::{SharedPlan, Start, apis};
+use crate::record::Book;
+use crate::session::Link;
+use crate::tokens::Identity;
+use crate::user::{Action, ChannelId, Effects, Event, User};
+
+/// HTTP connections of a thread to each endpoint: users share them, as they share a load balancer's.
+pub(crate) const HTTP_CONNECTIONS: usize = 32;
+/// A connection or a call that takes longer has failed.
+pub(crate) const WITHIN: Duration = Duration::from_secs(10);
+
+/// A user of the thread, by its number in the thread's shard.
+pub(crate) type Local = u32;
+
+/// How many users of a thread are connected, and should be: read by whoever reports progress.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Connected and past the first event.
+    pub(crate) connected: AtomicI64,
+    /// By the schedule.
+    pub(crate) planned: AtomicI64,
+}
+
+/// One thread's users.
+pub(crate) struct Load {
+    /// What they do.
+    pub(crate) plan: SharedPlan,
+    /// When it begins.
+    pub(crate) start: Start,
+    /// Which users.
+    pub(crate) shard: Shard,
+    /// What is measured.
+    pub(crate) book: Book,
+    /// The API of each endpoint.
+    pub(crate) apis: Vec<Api>,
+    progress: Arc<Progress>,
+    world: RefCell<World>,
+    random: Cell<SplitMix64>,
+    in_flight: Cell<usize>,
+    here: Cell<usize>,
+    sessions: Cell<usize>,
+    /// Told when one of the three has gone down to zero.
+    idle: Notify,
+}
+
+#[derive(Default)]
+struct World {
+    users: Vec<Option<Box<Seat>>>,
+    channels: Channels,
+    frames: Frames,
+}
+
+struct Seat {
+    user: User,
+    link: Option<Rc<Link>>,
+}
+
+impl Load {
+    /// The users of `shard`, none of them here yet.
+    pub(crate) fn new(plan: SharedPlan, start: Start, shard: Shard, book: Book, progress: Arc<Progress>) -> Self {
+        let users = usize::try_from(plan.scenario.users_in(shard)).unwrap_or(usize::MAX);
+        let world = World { users: std::iter::repeat_with(|| None).take(users).collect(), ..World::default() };
+        let random = SplitMix64::of(&[plan.scenario.seed, u64::from(shard.index), u64::from(shard.count)]);
+        Self {
+            apis: apis(&plan, HTTP_CONNECTIONS, WITHIN),
+            plan,
+            start,
+            shard,
+            book,
+            progress,
+            world: RefCell::new(world),
+            random: Cell::new(random),
+            in_flight: Cell::new(0),
+            here: Cell::new(0),
+            sessions: Cell::new(0),
+            idle: Notify::new(),
+        }
+    }
+
+    /// The number in this thread of a user of the run.
+    pub(crate) fn local(&self, user: u64) -> Local {
+        (user / u64::from(self.shard.count)) as Local
+    }
+
+    /// An instant of the run on our clock.
+    pub(crate) fn instant(&self, at: Duration) -> Timestamp {
+        self.start.at + at
+    }
+
+    /// A number in [0, 1).
+    pub(crate) fn random(&self) -> f64 {
+        let mut random = self.random.get();
+        let unit = random.next_unit();
+        self.random.set(random);
+        unit
+    }
+
+    /// Reads from a user that has joined at least once.
+    pub(crate) fn user<T>(&self, local: Local, read: impl FnOnce(&User) -> T) -> Option<T> {
+        self.world.borrow().users.get(local as usize)?.as_ref().map(|seat| read(&seat.user))
+    }
+
+    /// All users that have joined at least once.
+    pub(crate) fn locals(&self) -> Vec<Local> {
+        let world = self.world.borrow();
+        let known = world.users.iter().enumerate().filter(|(_, seat)| seat.is_some());
+        known.map(|(local, _)| local as Local).collect()
+    }
+
+    /// Who a user of the run is.
+    pub(crate) fn identity(&self, user: u64) -> Identity {
+        self.plan.tokens.identity(&self.plan.scenario, user)
+    }
+
+    /// The API that a user of the run calls.
+    pub(crate) fn api_of(&self, user: u64) -> &Api {
+        &self.apis[self.plan.endpoint_of(user)]
+    }
+
+    /// Reads from a channel's state.
+    pub(crate) fn cid(&self, channel: ChannelId) -> String {
+        self.world.borrow().channels.get(channel).cid.clone()
+    }
+
+    /// The channel with this name, if one of the thread's users watches it.
+    pub(crate) fn find(&self, cid: &str) -> Option<ChannelId> {
+        self.world.borrow().channels.find(cid)
+    }
+
+    /// The newest message that a user of the thread has seen in a channel; empty if none.
+    pub(crate) fn newest(&self, cid: &str) -> String {
+        let world = self.world.borrow();
+        world.channels.find(cid).map_or_else(String::new, |id| world.channels.get(id).newest.clone())
+    }
+
+    /// Gives a connection to a user.
+    pub(crate) fn attach(&self, local: Local, link: Rc<Link>) {
+        if let Some(seat) = &mut self.world.borrow_mut().users[local as usize] {
+            seat.link = Some(link);
+        }
+    }
+
+    /// The connection of a user.
+    pub(crate) fn link(&self, local: Local) -> Option<Rc<Link>> {
+        self.world.borrow().users.get(local as usize)?.as_ref()?.link.clone()
+    }
+
+    /// Takes the connection of a user away, if it still is this one.
+    pub(crate) fn detach(&self, local: Local, link: &Rc<Link>) {
+        if let Some(seat) = &mut self.world.borrow_mut().users[local as usize]
+            && seat.link.as_ref().is_some_and(|known| Rc::ptr_eq(known, link))
+        {
+            seat.link = None;
+        }
+    }
+
+    /// A user joins, for the first time or again.
+    pub(crate) fn join(self: &Rc<Self>, user: u64, cohort: Cohort, due: Timestamp) {
+        let local = self.local(user);
+        {
+            let world = &mut *self.world.borrow_mut();
+            let channels = &mut world.channels;
+            world.users[local as usize].get_or_insert_with(|| {
+                let scenario = &self.plan.scenario;
+                let watched = scenario.channels_of(user).into_iter().map(|c| channels.intern(scenario.cid(c)));
+                Box::new(Seat { user: User::new(user, cohort, watched), link: None })
+            });
+        }
+        if self.user(local, User::is_here) == Some(false) {
+            self.here.set(self.here.get() + 1);
+        }
+        self.step_due(local, Event::Join, due);
+    }
+
+    /// A frame came for a user.
+    pub(crate) fn frame(self: &Rc<Self>, local: Local, epoch: u32, bytes: &[u8], at: Timestamp) {
+        let world = &mut *self.world.borrow_mut();
+        let Some(seat) = world.users[local as usize].as_mut() else { return };
+        let cohort = seat.user.cohort;
+        let Some(head) = world.frames.head(bytes, &mut world.channels) else {
+            return self.book.unreadable(cohort, bytes.len());
+        };
+        let Head { channel: Some(channel), seq: Some(seq), .. } = head else {
+            // Without a number nothing can be missing or repeated.
+            return self.book.frame(cohort, bytes.len(), &head, true, at);
+        };
+        let was_online = seat.user.is_online();
+        let effects = seat.user.step(Event::Frame { epoch, channel, seq }, 0.0);
+        let online = seat.user.is_online();
+        self.book.frame(cohort, bytes.len(), &head, effects.fresh, at);
+        if effects.actions.is_empty() {
+            // The hot path: nothing to be done but counted.
+            return self.book.tally(cohort, effects.tally);
+        }
+        // Actions may look at the world themselves.
+        let me = Rc::clone(self);
+        tokio::task::spawn_local(async move { me.carry_out(local, cohort, (was_online, online), effects, at) });
+    }
+
+    /// Something happened to a user.
+    pub(crate) fn step(self: &Rc<Self>, local: Local, event: Event) {
+        self.step_due(local, event, self.book.now());
+    }
+
+    fn step_due(self: &Rc<Self>, local: Local, event: Event, due: Timestamp) {
+        let random = self.random();
+        let stepped = {
+            let mut world = self.world.borrow_mut();
+            let Some(seat) = world.users.get_mut(local as usize).and_then(Option::as_mut) else { return };
+            let before = seat.user.is_online();
+            let effects = seat.user.step(event, random);
+            (seat.user.cohort, (before, seat.user.is_online()), effects)
+        };
+        let (cohort, online, effects) = stepped;
+        self.carry_out(local, cohort, online, effects, due);
+    }
+
+    fn carry_out(
+        self: &Rc<Self>,
+        local: Local,
+        cohort: Cohort,
+        (before, now): (bool, bool),
+        effects: Effects,
+        due: Timestamp,
+    ) {
+        self.book.tally(cohort, effects.tally);
+        self.book.add(Gauge::Watching, Some(cohort), effects.watching);
+        let by = i64::from(now) - i64::from(before);
+        self.book.add(Gauge::UsersConnected, Some(cohort), by);
+        self.progress.connected.fetch_add(by, Ordering::Relaxed);
+        for action in effects.actions {
+            if action == Action::Left {
+                less(&self.here, &self.idle);
+            }
+            self.perform(local, action, due);
+        }
+    }
+
+    /// More or fewer users should be connected now.
+    pub(crate) fn planned(&self, cohort: Cohort, by: i64) {
+        self.book.add(Gauge::UsersPlanned, Some(cohort), by);
+        self.progress.planned.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Calls on their way, for actions.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.get()
+    }
+
+    /// One call more is on its way, until the guard is dropped.
+    pub(crate) fn flight(self: &Rc<Self>) -> Guard {
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.book.add(Gauge::InFlight, None, 1);
+        Guard { load: Rc::clone(self), what: Counted::Flight }
+    }
+
+    /// One connection more, until the guard is dropped.
+    pub(crate) fn session(self: &Rc<Self>) -> Guard {
+        self.sessions.set(self.sessions.get() + 1);
+        Guard { load: Rc::clone(self), what: Counted::Session }
+    }
+
+    /// Waits until no call is on its way.
+    pub(crate) async fn calm(&self) {
+        self.wait(&self.in_flight).await;
+    }
+
+    /// Waits until no user is here.
+    pub(crate) async fn empty(&self) {
+        self.wait(&self.here).await;
+    }
+
+    /// Waits until all connections are closed.
+    pub(crate) async fn closed(&self) {
+        self.wait(&self.sessions).await;
+    }
+
+    async fn wait(&self, count: &Cell<usize>) {
+        loop {
+            let told = self.idle.notified();
+            if count.get() == 0 {
+                return;
+            }
+            told.await;
+        }
+    }
+}
+
+/// Counts something down when dropped.
+pub(crate) struct Guard {
+    load: Rc<Load>,
+    what: Counted,
+}
+
+enum Counted {
+    Flight,
+    Session,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        match self.what {
+            Counted::Flight => {
+                self.load.book.add(Gauge::InFlight, None, -1);
+                less(&self.load.in_flight, &self.load.idle);
+            }
+            Counted::Session => less(&self.load.sessions, &self.load.idle),
+        }
+    }
+}
+
+fn less(count: &Cell<usize>, idle: &Notify) {
+    count.set(count.get().saturating_sub(1));
+    if count.get() == 0 {
+        idle.notify_waiters();
+    }
+}
+
+/// The caller of a user's calls.
+pub(crate) fn caller(identity: &Identity) -> Caller<'_> {
+    Caller::new(&identity.token)
+}

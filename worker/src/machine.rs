@@ -1,0 +1,80 @@
+//! What the machine gives: cores, memory, files, ports.
+
+use rustix::process::{Resource, getrlimit};
+
+/// Memory of one user on this side, user space and kernel, in bytes: 6.4 KB of WebSocket and task (measured,
+/// tokio-tungstenite with a 2 KiB read buffer), half of the 5.3 KB of kernel memory of a loopback pair, and the user's
+/// own state; rounded up to half as much again.
+pub const USER_BYTES: u64 = 16 << 10;
+/// Files that the process needs beside its users': event loops, timers, HTTP connections, logs, telemetry.
+pub const OTHER_FILES: u64 = 200;
+
+/// A host, as a process on it sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// Its name.
+    pub host: String,
+    /// Cores that the process may use.
+    pub cores: u32,
+    /// Memory in all, in bytes.
+    pub memory: u64,
+    /// Of that, what could be had now, in bytes.
+    pub available: u64,
+    /// Files that the process may have open: the soft limit.
+    pub open_files: u64,
+    /// Local ports that connections to one address can have.
+    pub ports: u64,
+}
+
+impl Machine {
+    /// Looks.
+    pub fn look() -> Self {
+        let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+        Self {
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+            memory: kib(&memory, "MemTotal:").unwrap_or(0),
+            available: kib(&memory, "MemAvailable:").unwrap_or(u64::MAX),
+            open_files: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+            ports: ports(&range).unwrap_or(28_232),
+        }
+    }
+
+    /// Users that a worker can hold here, by files, memory, and ports to one address.
+    pub fn capacity(&self) -> u64 {
+        self.open_files.saturating_sub(OTHER_FILES).min(self.available / USER_BYTES).min(self.ports)
+    }
+}
+
+fn kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
+}
+
+fn ports(text: &str) -> Option<u64> {
+    let mut ends = text.split_whitespace().map(str::parse::<u64>);
+    let (first, last) = (ends.next()?.ok()?, ends.next()?.ok()?);
+    Some(last.checked_sub(first)? + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_is_read() {
+        assert_eq!(kib("MemTotal:       24 kB\nMemFree: 1 kB\n", "MemTotal:"), Some(24 << 10));
+        assert_eq!(ports("32768\t60999\n"), Some(28_232));
+        let machine = Machine::look();
+        assert!(machine.cores > 0 && machine.memory > 0 && !machine.host.is_empty() && machine.capacity() > 0);
+    }
+
+    #[test]
+    fn the_scarcest_thing_decides() {
+        let machine = Machine { available: 1 << 30, open_files: 1_024, ports: 28_232, ..Machine::default() };
+        assert_eq!(machine.capacity(), 824);
+        assert_eq!(Machine { open_files: 100_000, ..machine.clone() }.capacity(), 28_232);
+        assert_eq!(Machine { open_files: 100_000, available: 1 << 20, ..machine }.capacity(), 64);
+    }
+}

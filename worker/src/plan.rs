@@ -1,0 +1,70 @@
+//! What one worker does in one run.
+
+use std::sync::Arc;
+
+use client::{Api, Endpoint};
+use measure::offset::Offset;
+use measure::{Clock, Timestamp};
+use scenarios::{Scenario, Shard};
+
+use crate::tokens::TokenSource;
+
+/// A prepared run.
+#[derive(Debug)]
+pub struct Plan {
+    /// The run's id.
+    pub run: String,
+    /// What everybody does.
+    pub scenario: Scenario,
+    /// This worker's share.
+    pub shard: Shard,
+    /// Where the service is; users are spread over them by index. At least one.
+    pub endpoints: Vec<Endpoint>,
+    /// The app's key.
+    pub api_key: String,
+    /// Who the users are.
+    pub tokens: TokenSource,
+    /// Where time comes from.
+    pub clock: Clock,
+}
+
+impl Plan {
+    /// This worker's users.
+    pub fn users(&self) -> u64 {
+        self.scenario.users_in(self.shard)
+    }
+
+    /// The share of one of `threads` threads: the shards of a shard are shards too.
+    pub fn share(&self, thread: u32, threads: u32) -> Shard {
+        Shard { index: self.shard.index + self.shard.count * thread, count: self.shard.count.saturating_mul(threads) }
+    }
+
+    /// The id that a message of the run has. The run's own id makes it another message when the scenario is run again
+    /// on a server that remembers: a repeat of an id is the same message there, and would be delivered to nobody.
+    pub fn message_id(&self, action: u16, number: u64) -> String {
+        format!("{}-{}-{action}-{number}-{}", self.scenario.name, self.scenario.seed, self.run)
+    }
+
+    /// The endpoint of a user.
+    pub fn endpoint_of(&self, user: u64) -> usize {
+        (user % self.endpoints.len().max(1) as u64) as usize
+    }
+}
+
+/// When a run starts, on this host's clock, and how that stands to the control plane's.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Start {
+    /// The start instant, on our clock.
+    pub at: Timestamp,
+    /// From our clock to the control plane's.
+    pub offset: Offset,
+}
+
+/// What the threads of a run share: nothing that changes.
+pub type SharedPlan = Arc<Plan>;
+
+/// The API of each endpoint, through pools of the calling thread's own.
+pub fn apis(plan: &Plan, connections: usize, within: std::time::Duration) -> Vec<Api> {
+    let pool = |endpoint: &Endpoint| client::http::Http::new(endpoint.clone(), connections, within, plan.clock.clone());
+    plan.endpoints.iter().map(|endpoint| Api::new(pool(endpoint), &plan.api_key)).collect()
+}

@@ -1,0 +1,166 @@
+//! The threads that hold the users: one for each core, nothing shared between them on the way.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread::Builder;
+use std::time::Duration;
+
+use measure::{Recorder, SharedRecorder};
+use tokio::runtime;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::drain;
+use crate::driver::Driver;
+use crate::load::{Load, Progress};
+use crate::plan::{SharedPlan, Start};
+use crate::record::Book;
+use crate::session;
+use crate::timer::Timer;
+
+/// How long users may take to settle at the end.
+pub const DRAIN: Duration = Duration::from_secs(10);
+/// How long goodbyes may take after that.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A run's threads.
+#[derive(Debug)]
+pub struct Pool {
+    handle: Handle,
+    ends: Vec<oneshot::Receiver<Result<(), String>>>,
+}
+
+/// What can be asked of the threads while they run.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    /// Set to stop: how long users may take to settle.
+    stop: Arc<watch::Sender<Option<Duration>>>,
+    progress: Vec<Arc<Progress>>,
+}
+
+impl Handle {
+    /// Users that are connected, and that should be.
+    pub fn progress(&self) -> (u64, u64) {
+        self.progress.iter().fold((0, 0), |(connected, planned), p| {
+            let read = |n: &AtomicI64| n.load(Ordering::Relaxed).max(0).unsigned_abs();
+            (connected + read(&p.connected), planned + read(&p.planned))
+        })
+    }
+
+    /// Begins nothing more, and lets users settle for at most `within`. Of several calls the shortest counts.
+    pub fn stop(&self, within: Duration) {
+        self.stop.send_modify(|stop| *stop = Some(stop.map_or(within, |earlier| earlier.min(within))));
+    }
+}
+
+impl Pool {
+    /// Recorders for `threads` threads, whose first interval begins at the run's start.
+    pub fn recorders(plan: &SharedPlan, threads: u32, start: Start) -> Vec<SharedRecorder> {
+        let cohorts = plan.scenario.cohorts.len();
+        (0..threads).map(|_| SharedRecorder::new(Recorder::new(cohorts, start.at))).collect()
+    }
+
+    /// Starts one thread for each recorder.
+    ///
+    /// # Errors
+    /// When the system gives no more threads.
+    pub fn start(plan: &SharedPlan, start: Start, recorders: &[SharedRecorder]) -> io::Result<Self> {
+        let (stop, stopped) = watch::channel(None);
+        let mut pool = Self { handle: Handle { stop: Arc::new(stop), progress: Vec::new() }, ends: Vec::new() };
+        let threads = recorders.len() as u32;
+        for (number, recorder) in (0..threads).zip(recorders) {
+            let progress = Arc::new(Progress::default());
+            let book = Book::new(recorder.clone(), plan.clock.clone(), start);
+            let (plan, shared, stopped) = (Arc::clone(plan), Arc::clone(&progress), stopped.clone());
+            let (ended, end) = oneshot::channel();
+            let work = move || {
+                let shard = plan.share(number, threads);
+                let load = Load::new(plan, start, shard, book, shared);
+                // Nobody may be waiting any more.
+                let _ = ended.send(thread(Rc::new(load), stopped));
+            };
+            Builder::new().name(format!("users-{number}")).spawn(work)?;
+            pool.handle.progress.push(progress);
+            pool.ends.push(end);
+        }
+        Ok(pool)
+    }
+
+    /// For whoever watches over the threads.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Waits until all threads are done.
+    ///
+    /// # Errors
+    /// In words, what went wrong in a thread.
+    pub async fn finished(&mut self) -> Result<(), String> {
+        while let Some(end) = self.ends.last_mut() {
+            let ended = end.await.unwrap_or_else(|_| Err("a thread of users ended unexpectedly".into()));
+            self.ends.pop();
+            ended?;
+        }
+        Ok(())
+    }
+}
+
+fn thread(load: Rc<Load>, stop: watch::Receiver<Option<Duration>>) -> Result<(), String> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| format!("no event loop for a thread of users: {e}"))?;
+    LocalSet::new().block_on(&runtime, run(load, stop))
+}
+
+async fn run(load: Rc<Load>, mut stop: watch::Receiver<Option<Duration>>) -> Result<(), String> {
+    spawn_local(session::sweep(Rc::clone(&load)));
+    let driven = drive(&load, &mut stop).await;
+    let settled = tokio::select! {
+        () = drain::drain(&load) => true,
+        () = deadline(&mut stop) => false,
+    };
+    if !settled {
+        drain::give_up(&load);
+    }
+    // Who doesn't say goodbye in time is left without one.
+    let _ = timeout(GOODBYE, load.closed()).await;
+    driven.map_err(|e| format!("no timer for the schedule: {e}"))
+}
+
+/// The open loop: starts what is due, when it is due, until the run's end or a stop.
+async fn drive(load: &Rc<Load>, stop: &mut watch::Receiver<Option<Duration>>) -> io::Result<()> {
+    let timer = Timer::new(load.plan.clock.clone())?;
+    let mut driver = Driver::new(&load.plan.scenario, load.shard);
+    let end = load.plan.scenario.timeline().end;
+    loop {
+        let next = driver.next_at().unwrap_or(end);
+        tokio::select! {
+            woken = timer.until(load.instant(next)) => woken?,
+            // Without a sender nobody wants the run any more.
+            _ = stop.changed() => return Ok(()),
+        }
+        let now = load.book.now().since(load.start.at);
+        while let Some(due) = driver.pop(now) {
+            load.due(&due);
+        }
+        if driver.next_at().is_none() && now >= end {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits until draining has taken too long: 10 s, or what a stop allows.
+async fn deadline(stop: &mut watch::Receiver<Option<Duration>>) {
+    let begun = Instant::now();
+    loop {
+        let within = stop.borrow_and_update().unwrap_or(DRAIN).min(DRAIN);
+        tokio::select! {
+            () = sleep_until(begun + within) => return,
+            changed = stop.changed() => if changed.is_err() {
+                return;
+            },
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Can this worker hold its share? Asked before the start, answered with the arithmetic.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use client::{CallError, ConnectError, Endpoint};
+use measure::Clock;
+use proto::control as pb;
+use scenarios::{Shard, Source};
+
+use crate::load::{HTTP_CONNECTIONS, WITHIN, caller};
+use crate::machine::{Machine, OTHER_FILES, USER_BYTES};
+use crate::plan::{Plan, SharedPlan, apis};
+use crate::tokens::TokenSource;
+
+/// Makes a plan of an order, and checks that it can be carried out.
+///
+/// # Errors
+/// Why not, in words.
+pub(crate) async fn prepare(
+    order: pb::Prepare,
+    machine: &Machine,
+    threads: u32,
+    clock: &Clock,
+) -> Result<SharedPlan, String> {
+    let plan = plan(order, clock).await?;
+    fits(&plan, machine, threads)?;
+    reach(&plan).await?;
+    Ok(Arc::new(plan))
+}
+
+async fn plan(order: pb::Prepare, clock: &Clock) -> Result<Plan, String> {
+    let shard = Shard::new(order.shard_index, order.shard_count).map_err(|e| e.to_string())?;
+    let given = order.scenario.ok_or("the order has no scenario")?;
+    let scenario = scenarios::parse(&Source {
+        file_name: given.file_name,
+        bytes: given.source.to_vec(),
+        overrides: given.overrides,
+        variables: given.variables.into_iter().collect(),
+        base_dir: PathBuf::from(given.base_dir),
+    });
+    let scenario = scenario.map_err(|e| format!("the scenario doesn't validate here: {e}"))?;
+    let target = order.target.unwrap_or_default();
+    let urls = if target.urls.is_empty() { &scenario.target.urls } else { &target.urls };
+    let mut endpoints = Vec::new();
+    for url in urls {
+        endpoints.push(Endpoint::parse(url).map_err(|e| words(&e))?.resolved().await.map_err(|e| words(&e))?);
+    }
+    if endpoints.is_empty() {
+        return Err("no target: name one in the scenario (target.url) or with --target".into());
+    }
+    let api_key = match &scenario.target.api_key {
+        _ if !target.api_key.is_empty() => target.api_key.clone(),
+        own => own.clone().unwrap_or_default(),
+    };
+    let tokens = TokenSource::open(&scenario, &target.api_secret)?;
+    Ok(Plan { run: order.run, scenario, shard, endpoints, api_key, tokens, clock: clock.clone() })
+}
+
+fn words(error: &ConnectError) -> String {
+    format!("the target can't be used: {error}")
+}
+
+/// Files, memory, ports.
+fn fits(plan: &Plan, machine: &Machine, threads: u32) -> Result<(), String> {
+    let users = plan.users();
+    let targets = plan.endpoints.len() as u64;
+    let calls = u64::from(threads) * targets * HTTP_CONNECTIONS as u64;
+    let files = users + calls + OTHER_FILES;
+    if files > machine.open_files {
+        return Err(format!(
+            "{users} users need {files} open files ({users} connections + {calls} for API calls + {OTHER_FILES} others), \
+             and this process may have {}: raise the limit (ulimit -n {files}) or add workers",
+            machine.open_files
+        ));
+    }
+    let bytes = users * USER_BYTES;
+    if bytes > machine.available {
+        return Err(format!(
+            "{users} users need about {} MiB ({} KiB each), and {} MiB are available here: add workers on other hosts",
+            bytes >> 20,
+            USER_BYTES >> 10,
+            machine.available >> 20
+        ));
+    }
+    let addresses = plan.endpoints.iter().map(|e| e.addresses().len().max(1) as u64).sum::<u64>();
+    let ports = (machine.ports * addresses).saturating_sub(calls);
+    if users > ports {
+        return Err(format!(
+            "{users} users need as many local ports, and to {addresses} target address(es) this host has {ports} left: \
+             widen net.ipv4.ip_local_port_range, or add target addresses or hosts"
+        ));
+    }
+    Ok(())
+}
+
+/// The target is there, speaks HTTP, and takes our users' tokens.
+async fn reach(plan: &Plan) -> Result<(), String> {
+    let identity = plan.tokens.identity(&plan.scenario, u64::from(plan.shard.index));
+    for api in apis(plan, 1, WITHIN) {
+        let at = api.http().endpoint().authority();
+        match api.app(caller(&identity)).await {
+            Ok(_) => {}
+            Err(CallError::Status(error)) if matches!(error.status, 401 | 403) => {
+                return Err(format!(
+                    "the target {at} doesn't take this run's tokens: {error}; check api_key and tokens"
+                ));
+            }
+            // It is a service, if one that has no such endpoint.
+            Err(CallError::Status(error)) if error.status < 500 => {}
+            Err(error) => return Err(format!("the target {at} is not ready: {error}")),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use scenarios::Scenario;
+    use wire::token::TokenKey;
+
+    use super::*;
+
+    fn plan_of(users: u64) -> Plan {
+        let yaml = format!(
+            "name: t\nchannels: [{{id: den}}]\ncohorts: [{{name: fans, users: {users}, ramp: {{rate: 100/s}}}}]\nhold: 1s\n"
+        );
+        let source = Source { file_name: "t.yaml".into(), bytes: yaml.into_bytes(), ..Source::default() };
+        let scenario: Scenario = scenarios::parse(&source).unwrap_or_else(|e| panic!("{e}"));
+        Plan {
+            run: "r".into(),
+            scenario,
+            shard: Shard::WHOLE,
+            endpoints: vec![Endpoint::parse("ws://127.0.0.1:1").unwrap()],
+            api_key: "k".into(),
+            tokens: TokenSource::Signed(TokenKey::new("s")),
+            clock: Clock::System,
+        }
+    }
+
+    #[test]
+    fn refusals_show_their_arithmetic() {
+        let machine = Machine { open_files: 1_000, available: 1 << 34, ports: 28_232, ..Machine::default() };
+        let refused = fits(&plan_of(1_000), &machine, 2).unwrap_err();
+        assert!(refused.contains("need 1264 open files") && refused.contains("ulimit -n 1264"), "{refused}");
+        let machine = Machine { open_files: 1 << 20, ..machine };
+        assert_eq!(fits(&plan_of(1_000), &machine, 2), Ok(()));
+        assert!(fits(&plan_of(28_200), &machine, 2).unwrap_err().contains("local ports"));
+        let small = Machine { available: 8 << 20, ..machine };
+        assert!(fits(&plan_of(1_000), &small, 2).unwrap_err().contains("15 MiB"));
+    }
+
+    #[tokio::test]
+    async fn a_target_that_is_not_there_is_named() {
+        assert!(reach(&plan_of(1)).await.unwrap_err().contains("127.0.0.1:1 is not ready"));
+    }
+}
