@@ -60,7 +60,7 @@ impl Ledger {
         this.account.counts += interval.counters.values().sum::<u64>();
         let interval = match this.held.take() {
             None => interval,
-            Some(held) => longer(held, interval, &mut this.account.receipts_dropped),
+            Some(held) => longer(held, &interval, &mut this.account.receipts_dropped),
         };
         let sealed = Sealed { source, sequence: this.account.intervals + 1, bytes: Bytes::from(interval.encode()) };
         match self.spool.push(sealed) {
@@ -142,11 +142,10 @@ fn shipment(kind: Kind) -> Shipment {
 }
 
 /// Two consecutive intervals as one: what was counted adds up, and the levels are the later ones.
-fn longer(held: Interval, next: Interval, receipts_dropped: &mut u64) -> Interval {
-    let gauges = next.gauges.clone();
+fn longer(held: Interval, next: &Interval, receipts_dropped: &mut u64) -> Interval {
     let mut sum = held;
-    sum.merge(&next);
-    sum.gauges = gauges;
+    sum.merge(next);
+    sum.gauges.clone_from(&next.gauges);
     if sum.receipts.len() > HELD_RECEIPTS_MAX {
         *receipts_dropped += sum.receipts.len() as u64;
         sum.receipts.clear();

@@ -1,5 +1,32 @@
 //! The data plane: ingest, store, merge, verdict, render.
 
+mod cell;
+pub mod charts;
+mod close;
+mod doubts;
+mod fanout;
+mod files;
+pub mod format;
+mod hlog;
+mod ingest;
+mod journal;
+mod latency;
+mod live;
+mod opened;
+mod plane;
+pub mod render;
 pub mod result;
+mod run;
+mod service;
+mod slots;
+mod source;
+mod sources;
+mod store;
+mod summary;
+mod thresholds;
+mod timeline;
+mod verdict;
 
+pub use close::{load, render_again};
+pub use plane::{Config, DataPlane};
 pub use result::RunResult;

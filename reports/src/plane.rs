@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::ingest::Ingest;
-use crate::opened::{Parse, understand};
+use crate::opened::understand;
 use crate::service::Service;
 use crate::store::{Refusal, Store};
 
@@ -50,16 +50,8 @@ impl DataPlane {
     /// # Errors
     /// When the directory can't be written or the port is taken, with what to do about it.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
-        Self::bind_with(config, understand).await
-    }
-
-    /// As [`Self::bind`], with another way to make a scenario of a request.
-    ///
-    /// # Errors
-    /// As [`Self::bind`].
-    pub async fn bind_with(config: Config, parse: Parse) -> anyhow::Result<Self> {
         let dir = config.dir.clone();
-        let store = tokio::task::spawn_blocking(move || Store::recover(&dir, parse)).await?;
+        let store = tokio::task::spawn_blocking(move || Store::recover(&dir, understand)).await?;
         let store = store.map_err(|e| unwritable(&config.dir, &e))?;
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!("can't listen on {}: name another address or port, or port 0 for any free one", config.listen)

@@ -1,0 +1,9 @@
+//! The data plane over its real gRPC services and its real files, and the report in all its shapes.
+
+mod closing;
+mod conservation;
+mod measured;
+mod plane;
+mod render;
+mod render_browser;
+mod synthetic;
