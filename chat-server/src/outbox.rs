@@ -38,7 +38,19 @@ struct Inner {
     /// Bytes queued, and bytes taken but not yet written.
     bytes: usize,
     waker: Option<Waker>,
+    /// Whether frames wake the sender; a sender whose socket is full only wants to hear of the end.
+    wants_frames: bool,
     closing: Option<Closing>,
+}
+
+impl Inner {
+    fn wait(&mut self, cx: &Context<'_>, wants_frames: bool) {
+        self.wants_frames = wants_frames;
+        match &mut self.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            waker => *waker = Some(cx.waker().clone()),
+        }
+    }
 }
 
 /// See the module.
@@ -80,7 +92,8 @@ impl Outbox {
             inner.queue.push_back(frame.clone());
             Push::Queued
         };
-        let waker = inner.waker.take();
+        let wake = inner.wants_frames || pushed == Push::Overflowed;
+        let waker = if wake { inner.waker.take() } else { None };
         drop(inner);
         if let Some(waker) = waker {
             waker.wake();
@@ -88,10 +101,11 @@ impl Outbox {
         pushed
     }
 
-    /// Ends it after what is queued. The first reason stands.
-    pub(crate) fn close(&self, code: u16, reason: &'static str) {
+    /// Ends it after what is queued. The first reason stands; `false` if there was one already.
+    pub(crate) fn close(&self, code: u16, reason: &'static str) -> bool {
         let mut inner = lock(&self.inner);
-        if inner.closing.is_none() {
+        let first = inner.closing.is_none();
+        if first {
             inner.closing = Some(Closing { code, reason });
         }
         let waker = inner.waker.take();
@@ -99,6 +113,7 @@ impl Outbox {
         if let Some(waker) = waker {
             waker.wake();
         }
+        first
     }
 
     /// Takes all frames into `into`, or waits for one.
@@ -116,11 +131,23 @@ impl Outbox {
         if let Some(closing) = inner.closing {
             return Poll::Ready(Taken::Closed(closing));
         }
-        match &mut inner.waker {
-            Some(waker) if waker.will_wake(cx.waker()) => {}
-            waker => *waker = Some(cx.waker().clone()),
-        }
+        inner.wait(cx, true);
         Poll::Pending
+    }
+
+    /// Waits for the end alone, while what was taken can't be written.
+    pub(crate) fn poll_closing(&self, cx: &Context<'_>) -> Poll<Closing> {
+        let mut inner = lock(&self.inner);
+        if let Some(closing) = inner.closing {
+            return Poll::Ready(closing);
+        }
+        inner.wait(cx, false);
+        Poll::Pending
+    }
+
+    /// What is still queued, without waiting.
+    pub(crate) fn take_rest(&self) -> VecDeque<Bytes> {
+        std::mem::take(&mut lock(&self.inner).queue)
     }
 
     /// Makes room: `bytes` of what was taken have been written.
@@ -181,6 +208,20 @@ mod tests {
         outbox.close(close::GOING_AWAY, "too late");
         let Poll::Ready(Taken::Closed(closing)) = outbox.poll_take(&cx, &mut taken) else { panic!("not closed") };
         assert_eq!(closing.code, close::SLOW_READER);
+    }
+
+    #[test]
+    fn a_sender_whose_socket_is_full_is_woken_by_the_end_only() {
+        let count = std::sync::Arc::new(Count(Default::default()));
+        let waker = Waker::from(count.clone());
+        let cx = Context::from_waker(&waker);
+        let outbox = Outbox::new(100);
+        assert!(outbox.poll_closing(&cx).is_pending());
+        outbox.push(&frame(1, 60));
+        assert_eq!(count.0.load(std::sync::atomic::Ordering::SeqCst), 0);
+        outbox.push(&frame(2, 60));
+        assert_eq!(count.0.load(std::sync::atomic::Ordering::SeqCst), 1);
+        assert!(outbox.poll_closing(&cx).is_ready() && outbox.take_rest().is_empty());
     }
 
     #[test]

@@ -132,8 +132,9 @@ async fn sweep(app: Arc<App>) {
         let now = app.clock.now();
         let is_silent = |connection: &crate::connection::Connection| now.since(connection.heard_at()) > silence;
         for connection in app.connections.collect(is_silent) {
-            add(&app.stats.closed_silent, 1);
-            connection.outbox.close(close::SILENT, "no keep-alive came: reconnect");
+            if connection.outbox.close(close::SILENT, "no keep-alive came: reconnect") {
+                add(&app.stats.closed_silent, 1);
+            }
             if connection.polls {
                 app.disconnect(&connection);
             }

@@ -146,8 +146,10 @@ impl Session {
                     Taken::Closed(closing) => return Poll::Ready(End::ByUs(closing)),
                 }
             }
-            if ready!(self.stream.poll_write_ready(cx)).is_err() {
-                return Poll::Ready(End::Gone);
+            match self.stream.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
+                Poll::Pending => return self.connection.outbox.poll_closing(cx).map(End::ByUs),
             }
             match self.write_some() {
                 Ok(()) => {}
@@ -194,9 +196,12 @@ impl Session {
         let deadline = self.app.farewell_timeout();
         let farewell = async {
             // A frame that was begun must be whole before the next; others that wait are for an orderly end only.
-            let slow = matches!(end, End::ByUs(Closing { code: close::SLOW_READER, .. }));
-            let waiting = if slow { 1 } else { usize::MAX };
-            for frame in std::mem::take(&mut self.sending).iter().take(waiting) {
+            let mut waiting = std::mem::take(&mut self.sending);
+            match end {
+                End::ByUs(Closing { code: close::SLOW_READER, .. }) => waiting.truncate(1),
+                _ => waiting.append(&mut self.connection.outbox.take_rest()),
+            }
+            for frame in &waiting {
                 self.stream.write_all(frame).await?;
             }
             self.stream.write_all(&frame).await?;
@@ -263,8 +268,9 @@ fn receive_text(app: &App, connection: &Connection, text: &str) -> Option<End> {
                 ..Event::default()
             };
             reply(app, connection, &encode(&event));
-            connection.outbox.close(close::MALFORMED, "a message must be a JSON array of events");
-            add(&app.stats.closed_protocol, 1);
+            if connection.outbox.close(close::MALFORMED, "a message must be a JSON array of events") {
+                add(&app.stats.closed_protocol, 1);
+            }
             None
         }
     }
