@@ -118,11 +118,18 @@
       rule.style.display = at < view.from || at > view.to ? "none" : "";
       rule.setAttribute("d", `M${x(at)} ${top}V${top + height}`);
     }
-    for (const word of svg.querySelectorAll("[data-shade]")) word.style.display = full ? "" : "none";
+    for (const shade of svg.querySelectorAll("[data-start]")) {
+      const start = Math.max(view.from, Number(shade.dataset.start)), word = shade.firstElementChild;
+      shade.style.display = start < Math.min(view.to, Number(shade.dataset.end)) ? "" : "none";
+      word.dataset.home ??= word.getAttribute("x");
+      const room = svg.viewBox.baseVal.width - word.getComputedTextLength();
+      word.setAttribute("x", full ? word.dataset.home : Math.min(x(start), room));
+    }
     for (const span of svg.querySelectorAll("[data-from]")) {
       const start = Math.max(view.from, Number(span.dataset.from)), end = Math.min(view.to, Number(span.dataset.to));
       span.style.display = end > start ? "" : "none";
       span.firstElementChild.setAttribute("x", (x(start) + x(end)) / 2);
+      if (end > start && span.firstElementChild.getComputedTextLength() > x(end) - x(start)) span.style.display = "none";
     }
     const ticks = svg.querySelector(".ticks-x");
     if (!ticks) return;
@@ -192,6 +199,8 @@
       act();
     });
   }
+
+  addEventListener("resize", () => point(cursor));
 
   const hint = "Point at a chart to read all of them; drag to zoom.";
   const tools = element("div", "tools");

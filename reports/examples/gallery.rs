@@ -1,6 +1,5 @@
 //! Writes a report of each synthetic run into a directory: `cargo run -p reports --example gallery -- DIR`.
 
-#[allow(unreachable_pub, reason = "shared with the tests")]
 #[path = "../tests/it/synthetic.rs"]
 mod synthetic;
 

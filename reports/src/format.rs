@@ -68,13 +68,14 @@ pub fn tick_us(us: f64) -> String {
     }
 }
 
-/// A count on an axis: `500`, `20,000`, `1.5 M`.
-pub fn tick_count(value: f64) -> String {
-    match value.abs() {
+/// A count on an axis, in the unit that the axis' `top` has: `500`, `20,000`, `1.5 M`.
+pub fn tick_count(value: f64, top: f64) -> String {
+    match top.abs() {
+        _ if value == 0.0 => "0".into(),
         size if size >= 1e9 => format!("{}{NBSP}G", plain(value / 1e9)),
         size if size >= 1e6 => format!("{}{NBSP}M", plain(value / 1e6)),
         size if size >= 1e5 => format!("{}{NBSP}k", plain(value / 1e3)),
-        size if size >= 1e3 => count(value.round() as u64),
+        _ if value >= 1e3 => count(value.round() as u64),
         _ => plain(value),
     }
 }
@@ -249,8 +250,9 @@ mod tests {
         assert_eq!(spaced(&bytes(1_310_720)), "1.25 MiB");
         assert_eq!(spaced(&tick_us(200.0)), "200 µs");
         assert_eq!(spaced(&tick_us(5_000.0)), "5 ms");
-        assert_eq!(spaced(&tick_count(1_500_000.0)), "1.5 M");
+        assert_eq!(spaced(&tick_count(1_500_000.0, 2e6)), "1.5 M");
         assert_eq!(spaced(&tick_bytes(33_554_432.0)), "32 MiB");
-        assert_eq!(tick_count(20_000.0), "20,000");
+        assert_eq!(tick_count(20_000.0, 90_000.0), "20,000");
+        assert_eq!(spaced(&tick_count(50_000.0, 200_000.0)), "50 k");
     }
 }

@@ -43,29 +43,29 @@ impl Axis {
             (Kind::Words(words), _) => words.iter().enumerate().map(|(i, word)| (i as f64, word.clone())).collect(),
             (Kind::Percentile, Scale::Nines { nines }) => percentile_ticks(nines),
             (kind, Scale::Log { low, high }) => {
-                log_ticks(low, high, most).into_iter().map(|at| (at, word(kind, at))).collect()
+                log_ticks(low, high, most).into_iter().map(|at| (at, word(kind, at, high))).collect()
             }
             (Kind::Time, Scale::Linear { low, high }) => {
                 linear(low, high, time_step(high - low, most)).map(|at| (at, format::run_time(at))).collect()
             }
             (kind @ Kind::Bytes, Scale::Linear { low, high }) => {
-                linear(low, high, byte_step(high - low, most)).map(|at| (at, word(kind, at))).collect()
+                linear(low, high, byte_step(high - low, most)).map(|at| (at, word(kind, at, high))).collect()
             }
             (kind, Scale::Linear { low, high }) => {
                 let step = step_125((high - low) / most.max(1) as f64, true);
-                linear(low, high, step).map(|at| (at, word(kind, at))).collect()
+                linear(low, high, step).map(|at| (at, word(kind, at, high))).collect()
             }
             (_, Scale::Nines { .. }) => Vec::new(),
         }
     }
 }
 
-fn word(kind: &Kind, at: f64) -> String {
+fn word(kind: &Kind, at: f64, high: f64) -> String {
     match kind {
         Kind::Duration => format::tick_us(at),
         Kind::Bytes => format::tick_bytes(at),
         Kind::Time => format::run_time(at),
-        _ => format::tick_count(at),
+        _ => format::tick_count(at, high),
     }
 }
 

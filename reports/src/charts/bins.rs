@@ -47,7 +47,7 @@ impl Bins {
 
     /// The largest of each bin.
     pub fn max(&self, values: impl IntoIterator<Item = Option<f64>>) -> Values {
-        self.fold(values, |held, value| held.max(value))
+        self.fold(values, f64::max)
     }
 
     /// The sum of each bin, over its length: a rate a second.

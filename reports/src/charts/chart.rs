@@ -243,7 +243,6 @@ impl Chart {
         let end = at.left + at.plot_width();
         // Right of the axis' name and of its topmost tick.
         let mut free = (text_width(&self.y.title, LETTERS) + 8.0).max(at.left);
-        out.push_str("<g data-shade>");
         for shade in &self.shades {
             let x = at.x(self.x.scale.fraction(shade.start));
             let wide = text_width(&shade.word, LETTERS);
@@ -251,11 +250,12 @@ impl Chart {
             let x = x.min(at.width - wide).max(free);
             let word = fit(&shade.word, LETTERS, (at.width - x).max(0.0));
             if x < end && !word.is_empty() {
+                let _ = write!(out, r#"<g data-start="{:.3}" data-end="{:.3}">"#, shade.start, shade.end);
                 text(out, (x, 17.0), Anchor::Start, "t strong", &word);
+                out.push_str("</g>");
                 free = x + wide + 10.0;
             }
         }
-        out.push_str("</g>");
     }
 
     /// Names right of the plot, moved apart where lines end close together.

@@ -132,8 +132,29 @@ pub(super) struct Table {
 pub(super) struct Column {
     /// Its name.
     pub(super) name: String,
-    /// Whether it holds numbers, which stand at the right.
-    pub(super) numeric: bool,
+    /// What it holds.
+    pub(super) holds: Holds,
+}
+
+/// What a column holds, which decides where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// A word or two.
+    Words,
+    /// Numbers, which stand at the right.
+    Numbers,
+    /// Sentences, which a phone shows in full width.
+    Prose,
+}
+
+impl Holds {
+    fn class(self) -> &'static str {
+        match self {
+            Self::Words => "",
+            Self::Numbers => " class=\"n\"",
+            Self::Prose => " class=\"prose\"",
+        }
+    }
 }
 
 /// A row of a table.
@@ -146,9 +167,16 @@ pub(super) struct Row {
 }
 
 impl Table {
-    /// A table; a column whose name starts with `#` holds numbers.
+    /// A table; a column whose name starts with `#` holds numbers, with `~` prose.
     pub(super) fn new(columns: &[&str]) -> Self {
-        let column = |name: &&str| Column { name: name.trim_start_matches('#').into(), numeric: name.starts_with('#') };
+        let column = |name: &&str| {
+            let (holds, name) = match (name.strip_prefix('#'), name.strip_prefix('~')) {
+                (Some(name), _) => (Holds::Numbers, name),
+                (_, Some(name)) => (Holds::Prose, name),
+                _ => (Holds::Words, *name),
+            };
+            Column { name: name.into(), holds }
+        };
         Self { columns: columns.iter().map(column).collect(), ..Self::default() }
     }
 
@@ -172,7 +200,7 @@ impl Table {
         let mut out = String::from(if self.stacked { "<table class=\"stacked\">" } else { "<table>" });
         out.push_str("<thead><tr>");
         for column in &self.columns {
-            let class = if column.numeric { " class=\"n\"" } else { "" };
+            let class = column.holds.class();
             out.push_str(&format!("<th scope=\"col\"{class}>{}</th>", escape(&column.name)));
         }
         out.push_str("</tr></thead><tbody>");
@@ -180,7 +208,7 @@ impl Table {
             out.push_str(if row.bad { "<tr class=\"bad-row\">" } else { "<tr>" });
             for (i, (cell, column)) in row.cells.iter().zip(&self.columns).enumerate() {
                 let (tag, scope) = if i == 0 { ("th", " scope=\"row\"") } else { ("td", "") };
-                let class = if column.numeric { " class=\"n\"" } else { "" };
+                let class = column.holds.class();
                 let (label, cell) = (escape(&column.name), escape(cell));
                 out.push_str(&format!("<{tag}{scope}{class} data-label=\"{label}\">{cell}</{tag}>"));
             }

@@ -69,7 +69,7 @@ fn steepest(levels: &[u64]) -> u64 {
 }
 
 fn table(result: &RunResult) -> Table {
-    let mut table = Table::new(&["Part", "Measured", "#Count", "#p50", "#p90", "#p99", "#Slowest"]).stacked();
+    let mut table = Table::new(&["Part", "~Measured", "#Count", "#p50", "#p90", "#p99", "#Slowest"]).stacked();
     for (metric, said) in [
         (Metric::ConnectTcp, "TCP"),
         (Metric::ConnectTls, "TLS"),

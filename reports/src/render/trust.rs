@@ -59,7 +59,7 @@ fn conservation(result: &RunResult) -> String {
 }
 
 fn itself(result: &RunResult) -> Table {
-    let mut table = Table::new(&["What", "Meaning", "#Value"]).stacked();
+    let mut table = Table::new(&["What", "~Meaning", "#Value"]).stacked();
     for metric in [Metric::Lag, Metric::LoopDelay] {
         let value = result.metrics.get(metric.name()).filter(|m| m.count > 0).map_or_else(
             || "–".to_owned(),

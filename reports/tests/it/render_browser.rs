@@ -10,7 +10,7 @@ const INSPECTOR: &str = include_str!("render_inspector.js");
 
 /// Runs the browser on a page and returns its DOM and its log.
 fn browse(browser: &Path, page: &Path, width: u32, dark: bool) -> (String, String) {
-    let profile = tempfile::tempdir().unwrap();
+    let profile = tempfile::tempdir().expect("a directory for the browser's profile");
     let mut command = Command::new("timeout");
     command.arg("60").arg(browser);
     command.args([
@@ -31,7 +31,8 @@ fn browse(browser: &Path, page: &Path, width: u32, dark: bool) -> (String, Strin
         command.arg("--blink-settings=preferredColorScheme=0");
     }
     command.arg(format!("--window-size={width},1200")).arg(format!("--user-data-dir={}", profile.path().display()));
-    let output = command.arg(format!("file://{}", page.display())).stdin(Stdio::null()).output().unwrap();
+    let output =
+        command.arg(format!("file://{}", page.display())).stdin(Stdio::null()).output().expect("the browser starts");
     (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
@@ -41,9 +42,10 @@ fn inspect(name: &str, html: &str, width: u32, dark: bool) {
         .map(Path::new)
         .find(|path| path.exists())
         .expect("no browser is installed: run `apt-get install -y chromium` (`cargo xtask test` does it when root)");
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().expect("a directory for the page");
     let page = directory.path().join("report.html");
-    std::fs::write(&page, html.replace("</body>", &format!("<script>{INSPECTOR}</script></body>"))).unwrap();
+    std::fs::write(&page, html.replace("</body>", &format!("<script>{INSPECTOR}</script></body>")))
+        .expect("the page is written");
     let (dom, log) = browse(browser, &page, width, dark);
     let console: Vec<_> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
     assert!(console.is_empty(), "{name} at {width} px: {console:#?}");
@@ -70,7 +72,7 @@ fn a_report_is_whole_on_a_desk_in_light_and_dark() {
 #[test]
 fn words_stand_out_from_their_ground() {
     let css = include_str!("../../assets/report.css");
-    let (light, dark) = css.split_once("@media (prefers-color-scheme: dark)").unwrap();
+    let (light, dark) = css.split_once("@media screen and (prefers-color-scheme: dark)").unwrap();
     for (scheme, css) in [("light", light), ("dark", dark)] {
         let color = |name: &str| {
             let hex = css.split(&format!("--{name}: #")).nth(1).unwrap_or_else(|| panic!("{scheme} has no {name}"));

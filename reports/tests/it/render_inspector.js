@@ -2,7 +2,11 @@
 "use strict";
 addEventListener("load", () => {
   const found = [], wide = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth > wide) found.push("the page is " + document.documentElement.scrollWidth + " px wide, the screen " + wide);
+  const tooWide = (when) => {
+    const page = document.documentElement.scrollWidth;
+    if (page > wide) found.push(`${when}, the page is ${page} px wide, the screen ${wide}`);
+  };
+  tooWide("at first");
   for (const e of document.querySelectorAll("main *")) {
     const box = e.getBoundingClientRect();
     if (!box.width || e.closest(".hidden, .scroll, .plot, .read")) continue;
@@ -31,5 +35,7 @@ addEventListener("load", () => {
     overlay.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
     if (!document.querySelector(".tools button").disabled) found.push("Escape does not end the zoom");
   } else if (document.querySelector("figure.time")) found.push("the script did not run");
+  for (const details of document.querySelectorAll("details")) details.open = true;
+  tooWide("with all tables open");
   document.documentElement.dataset.found = found.join(" | ");
 });

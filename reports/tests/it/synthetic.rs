@@ -9,7 +9,7 @@ use reports::result::{
 };
 
 /// All of them, by name.
-pub fn gallery() -> Vec<(&'static str, RunResult)> {
+pub(crate) fn gallery() -> Vec<(&'static str, RunResult)> {
     vec![
         ("quickstart", quickstart()),
         ("worker-lost", worker_lost()),
@@ -47,12 +47,12 @@ struct Shape {
 }
 
 /// 1,000 users in one channel for 40 seconds; all is well.
-pub fn quickstart() -> RunResult {
+pub(crate) fn quickstart() -> RunResult {
     run(&Shape { seconds: 40, users: 1_000, ramp_s: 12, sends: 20, median_us: 1_900.0, seed: 2021 })
 }
 
 /// The second worker dies at 22 s.
-pub fn worker_lost() -> RunResult {
+pub(crate) fn worker_lost() -> RunResult {
     let mut result = quickstart();
     let text = "worker-2 was lost: its lease ran out; its 500 users count from here as gone";
     result.events.push(EventInfo { at_s: 22.4, kind: "worker_lost".into(), text: text.into() });
@@ -73,7 +73,7 @@ pub fn worker_lost() -> RunResult {
 }
 
 /// Latency rises with users, and a threshold fails.
-pub fn failed() -> RunResult {
+pub(crate) fn failed() -> RunResult {
     let mut result = run(&Shape { seconds: 60, users: 5_000, ramp_s: 40, sends: 30, median_us: 9_000.0, seed: 7 });
     for (name, bands) in &mut result.timeline.latency {
         if name == "lag" {
@@ -116,7 +116,7 @@ pub fn failed() -> RunResult {
 }
 
 /// Users joined, and no message ever reached one.
-pub fn nothing_delivered() -> RunResult {
+pub(crate) fn nothing_delivered() -> RunResult {
     let mut result = quickstart();
     for name in ["delivery", "delivery_service", "fanout_first", "fanout_median", "fanout_p99", "fanout_last"] {
         result.metrics.remove(name);
@@ -140,7 +140,7 @@ pub fn nothing_delivered() -> RunResult {
 }
 
 /// Stopped by its user after nine seconds.
-pub fn interrupted() -> RunResult {
+pub(crate) fn interrupted() -> RunResult {
     let mut result = run(&Shape { seconds: 9, users: 1_000, ramp_s: 12, sends: 20, median_us: 1_900.0, seed: 5 });
     result.verdict = VerdictInfo { outcome: Outcome::Passed, reasons: Vec::new(), interrupted: true };
     let text = "stopped by its user".into();
@@ -149,7 +149,7 @@ pub fn interrupted() -> RunResult {
 }
 
 /// An hour, with a data plane that was away for a while.
-pub fn hour() -> RunResult {
+pub(crate) fn hour() -> RunResult {
     let mut result =
         run(&Shape { seconds: 3_600, users: 200_000, ramp_s: 900, sends: 3, median_us: 6_100.0, seed: 99 });
     result.events.push(EventInfo { at_s: 1_500.0, kind: "data_plane_lost".into(), text: "data plane lost".into() });
@@ -159,7 +159,7 @@ pub fn hour() -> RunResult {
 }
 
 /// Every text is an attack.
-pub fn hostile() -> RunResult {
+pub(crate) fn hostile() -> RunResult {
     let evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u{2028}]]>";
     let mut result = worker_lost();
     result.run = evil.into();
@@ -313,7 +313,10 @@ fn bands(due: &[u64], median: f64, random: &mut Dice) -> Bands {
 fn latency(count: u64, median: f64) -> Latency {
     let at = |p: f64| {
         let nines = -(1.0 - p / 100.0).max(1e-7).log10();
-        (median * (0.35 + 0.65 * (nines / 0.30103).min(1.0) + 0.55 * (nines - 0.30103).max(0.0).powf(1.35))) as u64
+        (median
+            * (0.35
+                + 0.65 * (nines / std::f64::consts::LOG10_2).min(1.0)
+                + 0.55 * (nines - std::f64::consts::LOG10_2).max(0.0).powf(1.35))) as u64
     };
     let percentiles = [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9, 99.95, 99.99, 99.999, 100.0];
     Latency {
