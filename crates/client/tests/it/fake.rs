@@ -186,7 +186,7 @@ impl Fake {
 
     async fn call(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
-        let body = body.collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let query = parts.uri.query().unwrap_or_default();
         let connection = query.split('&').find_map(|p| p.strip_prefix("connection_id=")).map(str::to_owned);

@@ -54,7 +54,7 @@ async fn what_is_sent_comes_back() {
     client.close().await;
     timeout(SOON, async {
         while fake.connections() > 0 {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     })
     .await
@@ -76,7 +76,7 @@ async fn what_was_missed_is_recovered_once_after_a_reconnect() {
     let mut got = vec![next_event(&mut notices).await, next_event(&mut notices).await];
     timeout(SOON, async {
         while fake.watchers(CID) == 0 {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     })
     .await
