@@ -94,6 +94,7 @@ impl Run {
         }
         let Some(member) = self.members.get_mut(name).filter(|m| !m.state.is_over()) else { return };
         member.state = MemberState::Finished;
+        member.connected = 0;
         let is_worker = member.share.agent.kind == Kind::Worker;
         let planned_end = self.start.map(|start| start + self.plan.duration);
         let early =
@@ -128,6 +129,7 @@ impl Run {
         let loss = self.loss_kind(name);
         let Some(member) = self.members.get_mut(name).filter(|m| !m.state.is_over()) else { return };
         member.state = MemberState::Lost;
+        member.connected = 0;
         let (users, agent_kind) = (member.share.users, member.share.agent.kind);
         let mut text = format!("{name} is lost: {why}");
         if agent_kind == Kind::Worker {

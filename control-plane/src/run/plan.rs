@@ -144,7 +144,8 @@ fn shortage(users: u64, workers: &[&Candidate], most: u64) -> String {
     format!("needs {} users' capacity; {joined}{uneven}; start more workers or raise `nofile`", grouped(users))
 }
 
-fn plural(n: u32, noun: &str) -> String {
+/// `1 worker`, `2 workers`.
+pub(super) fn plural(n: u32, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 

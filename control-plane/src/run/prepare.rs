@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use measure::Timestamp;
 
+use super::plan::plural;
 use super::{
     AgentEvent, Candidate, Effect, Kind, Member, MemberState, Opening, Order, Run, Share, State, choose, kind,
 };
@@ -54,12 +55,12 @@ impl Run {
     fn hand_out(&mut self, now: Timestamp, shares: Vec<Share>, out: &mut Vec<Effect>) {
         self.members.clear();
         self.spare.retain(|c| !shares.iter().any(|s| s.agent.name == c.name));
-        let count = |kind| shares.iter().filter(|s| s.agent.kind == kind).count();
+        let count = |kind| shares.iter().filter(|s| s.agent.kind == kind).map(|_| 1_u32).sum();
         let text = format!(
-            "{} users are shared out over {} workers; {} probes",
+            "{} users are shared out over {}; {}",
             super::grouped(self.plan.users),
-            count(Kind::Worker),
-            count(Kind::Probe)
+            plural(count(Kind::Worker), "worker"),
+            plural(count(Kind::Probe), "probe")
         );
         self.note(now, kind::PREPARING, text, out);
         for share in shares {

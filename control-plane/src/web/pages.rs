@@ -122,7 +122,11 @@ fn three(value: f64) -> String {
 fn per_second(rate: &f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is rounded for people")]
     let whole = rate.max(0.0).round() as u64;
-    if whole >= 100 { grouped(whole) } else { three(*rate) }
+    match whole {
+        _ if *rate <= 0.0 => "0".to_owned(),
+        0..100 => three(*rate),
+        _ => grouped(whole),
+    }
 }
 
 fn seconds(s: &f64) -> String {
@@ -133,6 +137,11 @@ fn seconds(s: &f64) -> String {
     } else {
         format!("{sign}{whole:.1} s")
     }
+}
+
+/// RFC 3339 as people write it.
+fn date(rfc3339: &str) -> String {
+    rfc3339.replace('T', " ").replace('Z', " UTC")
 }
 
 fn bytes(n: &u64) -> String {
@@ -161,6 +170,8 @@ mod tests {
         assert_eq!(micros(&1_400_000), "1.40 s");
         assert_eq!(per_second(&12_345.4), "12,345");
         assert_eq!(per_second(&2.0), "2.00");
+        assert_eq!(per_second(&0.0), "0");
+        assert_eq!(date("2026-11-24T03:42:42Z"), "2026-11-24 03:42:42 UTC");
         assert_eq!(seconds(&-0.3), "−0.3 s");
         assert_eq!(seconds(&125.0), "2 min 05 s");
     }

@@ -7,20 +7,31 @@ use control_plane::run::{Outcome, RunState, kind};
 
 use crate::world::{Faults, Rng, World};
 
-/// The seeds; one that failed can be run alone with `THRONG_SEED`.
-fn seeds(n: u64) -> impl Iterator<Item = u64> {
+/// Names its seed when a test fails.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("this seed failed; run it alone with THRONG_SEED={}", self.0);
+        }
+    }
+}
+
+/// Runs `test` for many seeds, or for the one in `THRONG_SEED`.
+fn each_seed(n: u64, mut test: impl FnMut(u64)) {
     let one = std::env::var("THRONG_SEED").ok().and_then(|s| s.parse().ok());
-    let range = if let Some(seed) = one { seed..seed + 1 } else { 0..n };
-    range.inspect(|seed| {
-        // Shown only when the test fails: the last one printed is the one that failed.
-        println!("THRONG_SEED={seed}");
-    })
+    let seeds = if let Some(seed) = one { seed..seed + 1 } else { 0..n };
+    for seed in seeds {
+        let _named = Seed(seed);
+        test(seed);
+    }
 }
 
 #[test]
 fn every_run_ends_in_time_whatever_fails() {
     let mut outcomes = std::collections::BTreeMap::<String, u32>::new();
-    for seed in seeds(3_000) {
+    each_seed(3_000, |seed| {
         let mut world = World::new(seed, &Faults::any(&mut Rng::new(seed)));
         world.run_to_end();
         world.check();
@@ -28,7 +39,7 @@ fn every_run_ends_in_time_whatever_fails() {
             let last = run.happenings.iter().rev().find(|h| h.kind != kind::ENDED).map_or("", |h| h.kind);
             *outcomes.entry(format!("{:?} after {last}", run.verdict.outcome)).or_default() += 1;
         }
-    }
+    });
     println!("{outcomes:#?}");
     if outcomes.values().sum::<u32>() > 1_000 {
         // Many seeds: all kinds of ends must be among them.
@@ -41,7 +52,7 @@ fn every_run_ends_in_time_whatever_fails() {
 
 #[test]
 fn a_healthy_fleet_passes() {
-    for seed in seeds(500) {
+    each_seed(500, |seed| {
         let mut world = World::new(seed, &Faults::none(&mut Rng::new(seed)));
         world.run_to_end();
         world.check();
@@ -49,7 +60,7 @@ fn a_healthy_fleet_passes() {
             assert_eq!(run.verdict.outcome, Outcome::Passed, "{:?} {:#?}", run.verdict, run.happenings);
             assert!(!run.verdict.interrupted);
         }
-    }
+    });
 }
 
 #[test]
@@ -86,7 +97,7 @@ fn one_refusal_moves_the_shards_to_the_rest() {
 
 #[test]
 fn an_interrupt_ends_any_state_soon() {
-    for seed in seeds(500) {
+    each_seed(500, |seed| {
         let mut faults = Faults::none(&mut Rng::new(seed));
         faults.runs = 1;
         faults.stop_at = Some(Duration::from_millis(seed * 40));
@@ -99,5 +110,5 @@ fn an_interrupt_ends_any_state_soon() {
             let took = run.ended_at.since(run.stopped_at.unwrap());
             assert!(took < Duration::from_secs(4), "took {took:?}: {run:#?}");
         }
-    }
+    });
 }
