@@ -90,6 +90,9 @@ pub fn tick_bytes(value: f64) -> String {
 
 /// A stretch of time given in seconds: `40 s`, `12 min 30 s`, `1 h 0 min`.
 pub fn span(seconds: f64) -> String {
+    if !seconds.is_finite() {
+        return "–".into();
+    }
     if seconds < 60.0 {
         let digits = if seconds.fract() < 0.05 { plain(seconds.floor()) } else { format!("{seconds:.1}") };
         return format!("{digits}{NBSP}s");
@@ -104,6 +107,9 @@ pub fn span(seconds: f64) -> String {
 
 /// A time of the run, from its start: `12 s`, `1:30`, `1:00:00`.
 pub fn run_time(seconds: f64) -> String {
+    if !seconds.is_finite() {
+        return "–".into();
+    }
     let whole = seconds.max(0.0).floor() as u64;
     match (whole / 3600, whole / 60 % 60, whole % 60) {
         (0, 0, seconds) => format!("{seconds}{NBSP}s"),
@@ -132,7 +138,7 @@ pub fn per_second(rate: f64) -> String {
 
 /// A share: `99.9 %`. Never `100 %` or `0 %` unless it is all or nothing.
 pub fn percent(part: f64, whole: f64) -> String {
-    if whole <= 0.0 {
+    if whole.is_nan() || whole <= 0.0 {
         return "–".into();
     }
     let share = part / whole * 100.0;

@@ -22,7 +22,7 @@ impl Bins {
         const WIDTHS: [u32; 12] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600];
         // A run of many hours comes in steps of more than a second, with rates still by the second.
         let step = seconds.first().zip(seconds.get(1)).map_or(1, |(a, b)| b.saturating_sub(*a).max(1));
-        let length = seconds.iter().max().map_or(0, |last| last + step);
+        let length = seconds.iter().max().map_or(0, |last| last.saturating_add(step));
         let most = most.max(1) as u32;
         let fits = |width: &u32| length.div_ceil(*width) <= most && width.is_multiple_of(step);
         let width =
@@ -64,6 +64,11 @@ impl Bins {
     pub fn sum(&self, values: impl IntoIterator<Item = Option<f64>>) -> Values {
         let step = f64::from(self.step);
         self.fold(values.into_iter().map(|n| n.map(|n| n * step)), |held, value| held + value)
+    }
+
+    /// How many in the whole run, of counts by the second.
+    pub fn total(&self, per_second: &[u64]) -> u64 {
+        per_second.iter().fold(0, |sum: u64, n| sum.saturating_add(*n)).saturating_mul(u64::from(self.step))
     }
 
     fn fold(&self, values: impl IntoIterator<Item = Option<f64>>, join: impl Fn(f64, f64) -> f64) -> Values {

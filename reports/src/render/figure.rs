@@ -31,6 +31,8 @@ pub(super) enum Part {
     Strip(String, String),
     /// A chart with all that belongs to it.
     Figure(Box<Figure>),
+    /// A table behind a click, and what the click says.
+    Folded(String, Table),
     /// A table that is always open.
     Table(Table),
     /// Sentences in a list.

@@ -28,8 +28,9 @@ impl<'a> OverTime<'a> {
     pub(super) fn new(result: &'a RunResult) -> Self {
         let seconds = &result.timeline.seconds;
         let bins = Bins::new(seconds, MOST_BINS);
-        let last = seconds.iter().max().map_or(0.0, |last| f64::from(*last + bins.step));
-        let end = last.max(result.duration_s).max(1.0);
+        let last = seconds.iter().max().map_or(0.0, |last| f64::from(*last) + f64::from(bins.step));
+        let lasted = if result.duration_s.is_finite() { result.duration_s } else { 0.0 };
+        let end = last.max(lasted).max(1.0);
         let rules = result.phases.iter().map(|p| p.start_s).filter(|at| *at > 0.0 && *at < end).collect();
         Self { result, bins, rows: Bins::new(seconds, MOST_ROWS), end, shades: shades(result, end), rules }
     }
@@ -94,7 +95,7 @@ fn shades(result: &RunResult, end: f64) -> Vec<Shade> {
             let until = result.events.iter().find(|e| e.kind == back && e.at_s >= event.at_s).map_or(end, |e| e.at_s);
             let named = result.sources.iter().find(|s| !s.name.is_empty() && event.text.contains(&s.name));
             let word = named.map_or_else(|| words(what), |source| words(&source.name));
-            Some(Shade { start: event.at_s.clamp(0.0, end), end: until.clamp(0.0, end), word })
+            Some(Shade { start: within(event.at_s, end), end: within(until, end), word })
         })
         .collect();
     for source in &result.sources {
@@ -102,11 +103,16 @@ fn shades(result: &RunResult, end: f64) -> Vec<Shade> {
         let word = words(&source.name);
         // The event may name no one, or another second than the source's last interval.
         if !shades.iter().any(|s| s.word == word || (s.start - at).abs() < 5.0) {
-            shades.push(Shade { start: at.clamp(0.0, end), end, word });
+            shades.push(Shade { start: within(at, end), end, word });
         }
     }
     shades.sort_by(|a, b| a.start.total_cmp(&b.start));
     shades
+}
+
+/// A time on the axis.
+fn within(at: f64, end: f64) -> f64 {
+    if at.is_nan() { 0.0 } else { at.clamp(0.0, end) }
 }
 
 fn words(what: &str) -> String {

@@ -55,7 +55,7 @@ pub(super) fn deliveries(time: &OverTime<'_>) -> Part {
     let per_second = &time.result.timeline.deliveries;
     let values = time.bins.rate(counts(per_second));
     let y = Axis::new(Scale::from_zero(most(&[&values])), Kind::Count, "deliveries/s");
-    let total = per_second.iter().sum::<u64>() * u64::from(time.bins.step);
+    let total = time.bins.total(per_second);
     let peak = per_second.iter().max().copied().unwrap_or(0);
     let title = if total == 0 {
         "Nothing was delivered".into()
@@ -82,8 +82,7 @@ pub(super) fn messages(time: &OverTime<'_>) -> Part {
     let y = Axis::new(Scale::from_zero(most(&[&accepted, &due])), Kind::Count, "messages/s");
     let marks = vec![time.line(Ink::Asked, &due), time.line(Ink::A, &accepted)];
     let labels: Vec<_> = time.label(Ink::A, "accepted", &accepted).into_iter().collect();
-    let step = u64::from(time.bins.step);
-    let (sent, fell_due) = (line.sends.iter().sum::<u64>() * step, line.sends_due.iter().sum::<u64>() * step);
+    let (sent, fell_due) = (time.bins.total(&line.sends), time.bins.total(&line.sends_due));
     let title = match (sent, fell_due) {
         (0, 0) => "No message fell due".into(),
         (sent, all) if sent == all => format!("All {} that fell due were accepted", messages_words(all)),

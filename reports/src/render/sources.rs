@@ -8,15 +8,25 @@ use crate::result::SourceInfo;
 /// Above this share of its host's cores a source is called busy.
 const BUSY: f64 = 0.9;
 
+/// Rows that stand open; a fleet has hundreds of workers, and the sick ones stand first.
+const MOST_OPEN: usize = 20;
+
 /// The section.
 pub(super) fn section(result: &RunResult) -> Section {
     let mut all: Vec<&SourceInfo> = result.sources.iter().collect();
     all.sort_by(|a, b| sickness(b).cmp(&sickness(a)).then_with(|| a.name.cmp(&b.name)));
     let mut parts = vec![Part::Finding(finding(&all))];
     if !all.is_empty() {
-        parts.push(Part::Table(load(&all)));
+        let (open, folded) = all.split_at(all.len().min(MOST_OPEN));
+        parts.push(Part::Table(load(open)));
+        if !folded.is_empty() {
+            parts.push(Part::Folded(format!("{} more", folded.len()), load(folded)));
+        }
         parts.push(Part::Heading("Clocks and intervals".into()));
-        parts.push(Part::Table(clocks(&all)));
+        parts.push(Part::Table(clocks(open)));
+        if !folded.is_empty() {
+            parts.push(Part::Folded(format!("Clocks of {} more", folded.len()), clocks(folded)));
+        }
         parts.push(Part::Note(
             "Offset: the source’s clock against the control plane’s, ± the error bound; exact on the same host. An interval \
              is a second’s measurements; missing ones never reached the data plane."

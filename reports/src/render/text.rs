@@ -30,7 +30,7 @@ pub fn summary(result: &RunResult) -> String {
     out.push('\n');
     for number in headline::of(result) {
         let values: Vec<_> = number.values.iter().map(|(n, v)| format!("{n} {v}").trim().to_owned()).collect();
-        wrapped(&mut out, &format!("  {:<22}", number.name), &values.join("   "));
+        wrapped(&mut out, &format!("  {:<22}", number.name), &values.join(" · "));
     }
     if !result.thresholds.is_empty() {
         out.push('\n');
@@ -47,7 +47,7 @@ pub fn summary(result: &RunResult) -> String {
     out.push('\n');
     wrapped(&mut out, "  ", &completeness::finding(result.completeness));
     errors(&mut out, result);
-    for doubt in &result.doubts {
+    for doubt in result.doubts.iter().filter(|doubt| !result.verdict.reasons.contains(doubt)) {
         wrapped(&mut out, "  ! ", doubt);
     }
     out

@@ -39,7 +39,7 @@ pub(super) fn section(result: &RunResult) -> Section {
 
 fn conservation(result: &RunResult) -> String {
     let law = &result.conservation;
-    if law.recorded_samples + law.shown_samples + law.recorded_counts + law.shown_counts == 0 {
+    if [law.recorded_samples, law.shown_samples, law.recorded_counts, law.shown_counts] == [0; 4] {
         return "Nothing was recorded, and nothing is shown.".into();
     }
     let sides = format!(

@@ -157,6 +157,21 @@ fn an_hour_keeps_its_worst_second() {
 }
 
 #[test]
+fn anything_renders() {
+    for seed in 0..150 {
+        let result = synthetic::anything(seed);
+        println!("seed {seed}");
+        let page = html(&result);
+        for nonsense in ["NaN", "inf\u{a0}", "=\"inf", " inf ", "-0\u{a0}"] {
+            let found =
+                page.find(nonsense).map(|at| page[at.saturating_sub(80)..].chars().take(120).collect::<String>());
+            assert_eq!(found, None, "seed {seed}");
+        }
+        assert!(text::summary(&result).lines().all(|line| line.chars().count() <= 80), "seed {seed}");
+    }
+}
+
+#[test]
 fn the_summary_fits_a_terminal_and_says_the_verdict() {
     for (name, result) in synthetic::gallery() {
         let summary = text::summary(&result);
