@@ -66,7 +66,8 @@ pub struct Core {
     runs: BTreeMap<String, Run>,
     /// Runs in the order of their submission.
     order: Vec<String>,
-    last_idle: Vec<crate::run::Candidate>,
+    /// The fleet's generation of which the current run was told.
+    told_generation: u64,
     stepped: Timestamp,
 }
 
@@ -79,7 +80,7 @@ impl Core {
             names: BTreeMap::new(),
             runs: BTreeMap::new(),
             order: Vec::new(),
-            last_idle: Vec::new(),
+            told_generation: 0,
             stepped: Timestamp::default(),
         }
     }
@@ -185,10 +186,9 @@ impl Core {
         let gone = self.fleet.expire(now);
         // Who is free comes first, so that no shard of a lost agent goes to another lost one.
         if let Some(id) = self.current().cloned() {
-            let idle = self.fleet.idle();
-            if idle != self.last_idle {
-                self.last_idle.clone_from(&idle);
-                self.step_run(now, &id, Event::Idle(idle), out);
+            if self.fleet.generation() != self.told_generation {
+                self.told_generation = self.fleet.generation();
+                self.step_run(now, &id, Event::Idle(self.fleet.idle()), out);
             }
         }
         for (name, run, why) in gone {
@@ -210,8 +210,8 @@ impl Core {
             if !waits {
                 return;
             }
-            self.last_idle = self.fleet.idle();
-            self.step_run(now, &id, Event::Idle(self.last_idle.clone()), out);
+            self.told_generation = self.fleet.generation();
+            self.step_run(now, &id, Event::Idle(self.fleet.idle()), out);
             self.step_run(now, &id, Event::Turn, out);
         }
     }

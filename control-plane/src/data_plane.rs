@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proto::telemetry::data_plane_client::DataPlaneClient;
 use proto::telemetry::{CloseReply, CloseRequest, LiveReply, LiveRequest, NoteRequest, OpenReply, OpenRequest};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
@@ -68,7 +68,11 @@ impl DataPlane {
     }
 
     /// Closes a run, again and again until it answers or `until` has passed.
-    pub(crate) async fn close(&self, request: &CloseRequest, until: Instant) -> Result<CloseReply, Failure> {
+    pub(crate) async fn close(
+        &self,
+        request: &CloseRequest,
+        until: tokio::time::Instant,
+    ) -> Result<CloseReply, Failure> {
         loop {
             let mut client = self.client.clone();
             let failure = match timeout_at(until, client.close(request.clone())).await {
@@ -76,7 +80,7 @@ impl DataPlane {
                 Ok(Err(status)) => self.failure(&status),
                 Err(_) => return Err(self.silent()),
             };
-            if failure.refused || Instant::now() + AGAIN >= until {
+            if failure.refused || tokio::time::Instant::now() + AGAIN >= until {
                 return Err(failure);
             }
             sleep(AGAIN).await;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use measure::Clock;
 use proto::control::{AgentOrder, Hello, SubmitRequest};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::core::{Core, Input};
 use crate::courier::News;
@@ -154,13 +154,13 @@ impl Director {
         for timer in [&mut second, &mut heartbeat] {
             timer.set_missed_tick_behavior(MissedTickBehavior::Skip);
         }
-        let mut end = Instant::now();
-        while !self.ending || (self.is_busy() && Instant::now() < end) {
+        let mut end = tokio::time::Instant::now();
+        while !self.ending || (self.is_busy() && tokio::time::Instant::now() < end) {
             let wake = self.core.deadline().map_or(IDLE, |at| at.since(self.clock.now()).min(IDLE));
             tokio::select! {
                 () = &mut shutdown, if !self.ending => {
                     self.ending = true;
-                    end = Instant::now() + self.limits.shutdown;
+                    end = tokio::time::Instant::now() + self.limits.shutdown;
                     self.stop_all();
                 }
                 Some(command) = self.commands.recv() => self.command(command),
@@ -190,8 +190,8 @@ impl Director {
     }
 
     /// The last updates are on their way; a stream ends when its sender is dropped.
-    async fn let_watchers_read(&mut self, end: Instant) {
-        while self.records.values().any(|r| !r.watchers.is_empty()) && Instant::now() < end {
+    async fn let_watchers_read(&mut self, end: tokio::time::Instant) {
+        while self.records.values().any(|r| !r.watchers.is_empty()) && tokio::time::Instant::now() < end {
             self.changed.extend(self.records.keys().cloned());
             self.update_watchers();
             sleep(Duration::from_millis(20)).await;

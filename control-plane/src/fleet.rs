@@ -42,6 +42,8 @@ pub struct Agent {
 pub struct Fleet {
     agents: BTreeMap<String, Agent>,
     joined: u64,
+    /// Grows whenever it may have changed who is free.
+    generation: u64,
     lease: Duration,
     clock_id: String,
 }
@@ -58,7 +60,7 @@ pub struct Joined {
 impl Fleet {
     /// An empty fleet. `clock_id` names the control plane's clock.
     pub fn new(lease: Duration, clock_id: String) -> Self {
-        Self { agents: BTreeMap::new(), joined: 0, lease, clock_id }
+        Self { agents: BTreeMap::new(), joined: 0, generation: 0, lease, clock_id }
     }
 
     /// Takes an agent in. One that broke off and dials again within its lease is the same agent; otherwise it gets
@@ -68,6 +70,7 @@ impl Fleet {
     /// Why it is sent away, in words.
     pub fn join(&mut self, now: Timestamp, hello: Hello, connection: Connection) -> Result<Joined, String> {
         let kind = check(&hello)?;
+        self.generation += 1;
         let is_back = |a: &Agent| {
             a.connection.is_none()
                 && (&a.hello.name, a.hello.pid, &a.hello.host, a.kind) == (&hello.name, hello.pid, &hello.host, kind)
@@ -112,6 +115,7 @@ impl Fleet {
     pub fn broke_off(&mut self, name: &str, connection: Connection) {
         if let Some(agent) = self.agents.get_mut(name).filter(|a| a.connection == Some(connection)) {
             agent.connection = None;
+            self.generation += 1;
         }
     }
 
@@ -125,16 +129,20 @@ impl Fleet {
     /// Takes out those whose lease has run out: name, run, and what happened.
     pub fn expire(&mut self, now: Timestamp) -> Vec<(String, Option<String>, String)> {
         let lease = self.lease;
+        let before = self.agents.len();
         let over = self.agents.extract_if(.., |_, a| now.since(a.heard) >= lease);
-        over.map(|(name, agent)| {
-            let seconds = now.since(agent.heard).as_secs_f64();
-            let why = match agent.connection {
-                Some(_) => format!("it has said nothing for {seconds:.1} s"),
-                None => format!("its connection broke, and it did not come back within {seconds:.1} s"),
-            };
-            (name, agent.run, why)
-        })
-        .collect()
+        let over: Vec<_> = over
+            .map(|(name, agent)| {
+                let seconds = now.since(agent.heard).as_secs_f64();
+                let why = match agent.connection {
+                    Some(_) => format!("it has said nothing for {seconds:.1} s"),
+                    None => format!("its connection broke, and it did not come back within {seconds:.1} s"),
+                };
+                (name, agent.run, why)
+            })
+            .collect();
+        self.generation += u64::from(self.agents.len() < before);
+        over
     }
 
     /// When the next lease runs out.
@@ -155,12 +163,18 @@ impl Fleet {
     pub fn assign(&mut self, name: &str, run: Option<&str>) {
         if let Some(agent) = self.agents.get_mut(name) {
             agent.run = run.map(str::to_owned);
+            self.generation += 1;
         }
     }
 
     /// The run that an agent takes part in.
     pub fn run_of(&self, name: &str) -> Option<&str> {
         self.agents.get(name)?.run.as_deref()
+    }
+
+    /// A number that changes whenever [`Fleet::idle`] may have.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Who is connected and free, in the order in which they joined.

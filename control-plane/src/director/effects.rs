@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use proto::control::{AgentOrder, Heartbeat, Rejected, Welcome, agent_order};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use super::Director;
 use crate::core::{Input, Output};
@@ -71,7 +70,7 @@ impl Director {
         let goodbye = self.limits.goodbye.min(left.saturating_sub(RENDER).max(left / 2));
         let goodbye = if closing.interrupted { goodbye.min(GOODBYE_INTERRUPTED) } else { goodbye };
         let request = record::close_request(&run, closing, goodbye);
-        let until = Instant::now() + left;
+        let until = tokio::time::Instant::now() + left;
         let errands = self.records.get(&run).and_then(|r| r.errands.clone());
         let (data_plane, tell) = (self.data_plane.clone(), self.tell_news.clone());
         tokio::spawn(async move {
