@@ -1,5 +1,6 @@
 //! All that a node knows, and the two ways in which events leave it: kept first or at once.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub(crate) struct App {
     pub(crate) channels: Sharded<String, Arc<Cell>>,
     /// Channels of the messages in memory, by message id.
     pub(crate) messages: Sharded<String, Arc<Cell>>,
+    /// Whether a message has ever left memory.
+    pub(crate) has_forgotten: AtomicBool,
     pub(crate) users: Users,
     pub(crate) connections: Connections,
     pub(crate) limiter: Limiter,
@@ -78,6 +81,7 @@ impl App {
             tokens: TokenKey::new(config.api_secret.reveal()),
             channels: Sharded::new(),
             messages: Sharded::new(),
+            has_forgotten: AtomicBool::new(false),
             users: Users::new(),
             connections: Connections::new(),
             limiter: Limiter::new(config.rates.clone()),

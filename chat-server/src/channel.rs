@@ -18,6 +18,7 @@ use wire::event::{Event, User};
 
 pub(crate) use log::{EventLog, TooOld};
 pub(crate) use messages::NewMessage;
+pub(crate) use pages::Span;
 pub(crate) use reads::Read;
 pub(crate) use window::{Entry, Window};
 

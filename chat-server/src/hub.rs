@@ -4,6 +4,9 @@
 //! numbers the events (a channel of this process, or later an origin behind a link) is not its business: it passes on
 //! what it is given, and remembers the newest number, so that a watcher knows from where on it got everything.
 
+#[cfg(test)]
+mod simulation;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -23,6 +23,7 @@ mod config;
 mod connect;
 mod connection;
 mod failure;
+mod history;
 mod hub;
 mod outbox;
 mod rate;

@@ -5,6 +5,7 @@
 //! sync, passes the events on to the watchers, and lets everybody go on.
 
 mod load;
+mod read;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,7 @@ use crate::sharded::lock;
 use crate::stats::Stats;
 
 pub(crate) use load::load;
+pub(crate) use read::{Reader, Wanted};
 
 /// Changes that may wait for the writer; callers beyond wait for a slot.
 const QUEUE: usize = 4_096;
@@ -152,11 +154,9 @@ impl Store {
         self.slot().await?.send(Job { records, events: SmallVec::new(), cell: None }).wait().await
     }
 
-    /// What is stored under a key.
-    pub(crate) fn get(&self, table: Table, key: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
-        let transaction = redb::ReadableDatabase::begin_read(&*self.database)?;
-        let value = transaction.open_table(table.definition())?.get(key)?.map(|value| value.value().to_vec());
-        Ok(value)
+    /// Reads what is kept.
+    pub(crate) fn reader(&self) -> Reader {
+        Reader(self.database.clone())
     }
 
     /// Writes what is queued, and ends the writer. Blocks.

@@ -9,7 +9,7 @@ use wire::event::{User, kind};
 use wire::{ApiError, limits};
 
 use super::{Answer, Body, Call, ChannelName, Failure};
-use crate::app::{App, Cell, State as CellState};
+use crate::app::{App, Cell};
 use crate::channel::{Channel, Step};
 use crate::failure;
 use crate::time::Date;
@@ -29,13 +29,13 @@ pub(crate) async fn query(
         Some(connection) => Some(app.watch(&cell, connection)?),
         None => None,
     };
-    let state = &mut *cell.lock();
     if created {
+        let state = &mut *cell.lock();
         let mut event = state.channel.event(kind::CHANNEL_CREATED, &Date::now());
         event.user = Some(by.show());
         app.broadcast(state, &event, None);
     }
-    let mut answer = describe(state, &query);
+    let mut answer = describe(&app, &cell, &query).await?;
     if let Some(seq) = watched_from {
         answer.seq = seq;
     }
@@ -43,20 +43,26 @@ pub(crate) async fn query(
 }
 
 /// The channel's state as the query wants it.
-pub(super) fn describe(state: &CellState, query: &ChannelQuery) -> ChannelState {
-    let channel = &state.channel;
-    let mut answer = ChannelState {
-        channel: channel.describe(),
-        watcher_count: state.room.user_count() as u64,
-        seq: state.room.seq(),
-        ..ChannelState::default()
+pub(super) async fn describe(app: &App, cell: &Arc<Cell>, query: &ChannelQuery) -> Result<ChannelState, ApiError> {
+    let mut answer = {
+        let state = cell.lock();
+        let channel = &state.channel;
+        let mut answer = ChannelState {
+            channel: channel.describe(),
+            watcher_count: state.room.user_count() as u64,
+            seq: state.room.seq(),
+            ..ChannelState::default()
+        };
+        if query.state {
+            answer.members = channel.members.values().take(limits::MEMBERS).cloned().collect();
+            answer.read = channel.read_states();
+        }
+        answer
     };
     if query.state {
-        answer.messages = channel.page(&query.messages.clone().unwrap_or_default(), None);
-        answer.members = channel.members.values().take(limits::MEMBERS).cloned().collect();
-        answer.read = channel.read_states();
+        answer.messages = app.page(cell, &query.messages.clone().unwrap_or_default(), None).await?;
     }
-    answer
+    Ok(answer)
 }
 
 /// The channel, and whether this call has created it.
@@ -144,6 +150,6 @@ pub(crate) async fn update(
     }
     let add = users(&app, &body.add_members)?;
     app.change(&cell, |channel, at| channel.change_members(add, &body.remove_members, &by, server, at)).await?;
-    let answer = describe(&cell.lock(), &ChannelQuery { state: true, ..ChannelQuery::default() });
+    let answer = describe(&app, &cell, &ChannelQuery { state: true, ..ChannelQuery::default() }).await?;
     Ok(call.created(answer))
 }

@@ -10,7 +10,7 @@ use wire::event::Message;
 use wire::{ApiError, limits};
 
 use super::{Answer, Body, Call, ChannelName, Failure};
-use crate::app::App;
+use crate::app::{App, Cell};
 use crate::channel::NewMessage;
 use crate::failure;
 
@@ -78,6 +78,10 @@ pub(crate) async fn send(
     if !Arc::ptr_eq(&owner, &cell) {
         return Err(failure::input(format!("message id {id:?} is in use in another channel")).into());
     }
+    if taken && let Some(old) = app.forgotten(&id).await? {
+        app.messages.remove(&id);
+        return repeated(&call, old, &cell, &user.id).map_err(Failure);
+    }
     let OutgoingMessage { text, parent_id, custom, .. } = message;
     let new = NewMessage { id: id.clone(), text, parent_id, custom, user: user.show() };
     let slow = app.config.slow_mode.map(|pause| i64::try_from(pause.as_micros()).unwrap_or(i64::MAX));
@@ -91,14 +95,22 @@ pub(crate) async fn send(
         }
     };
     if let Some(evicted) = sent.evicted {
-        app.messages.remove(&evicted);
+        app.forget(&evicted);
     }
     Ok(call.created(MessageAnswer { message: sent.message, ..MessageAnswer::default() }))
 }
 
+/// The answer to a repeat of a message that has left memory.
+fn repeated(call: &Call, old: Message, cell: &Cell, user: &str) -> Result<Answer, ApiError> {
+    if old.user.id != *user || old.cid != cell.lock().channel.cid {
+        return Err(failure::input(format!("message id {:?} is in use", old.id)));
+    }
+    Ok(call.created(MessageAnswer { message: old, ..MessageAnswer::default() }))
+}
+
 /// A message as it stands.
 pub(crate) async fn get(State(app): State<Arc<App>>, call: Call, Path(id): Path<String>) -> Result<Answer, Failure> {
-    let message = app.channel_of(&id)?.lock().channel.message(&id)?.clone();
+    let message = app.message(&id).await?;
     Ok(call.ok(MessageAnswer { message, ..MessageAnswer::default() }))
 }
 
@@ -146,6 +158,6 @@ pub(crate) async fn replies(
         id_gte: text("id_gte"),
     };
     let cell = app.channel_of(&id)?;
-    let messages = cell.lock().channel.page(&page, Some(&id));
+    let messages = app.page(&cell, &page, Some(&id)).await?;
     Ok(call.ok(RepliesAnswer { messages, duration: String::new() }))
 }

@@ -1,5 +1,6 @@
 //! `POST /channels`: channels by filter.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -75,7 +76,7 @@ pub(crate) async fn query_channels(
     }
     let filter = Filter::parse(&query.filter_conditions)?;
     let mut found = Vec::new();
-    for cell in app.channels.collect(|_| true) {
+    for cell in filter.candidates(&app) {
         let state = cell.lock();
         if filter.matches(&state.channel) {
             let keys = sort_keys(&query.sort, &state.channel);
@@ -93,7 +94,7 @@ pub(crate) async fn query_channels(
     let mut channels = Vec::with_capacity(page.len());
     for cell in page {
         let watched_from = connection.as_ref().map(|connection| app.watch(&cell, connection)).transpose()?;
-        let mut state = super::channels::describe(&cell.lock(), &described);
+        let mut state = super::channels::describe(&app, &cell, &described).await?;
         state.seq = watched_from.unwrap_or(state.seq);
         channels.push(state);
     }
@@ -199,6 +200,22 @@ impl Filter {
             Ok(Self::In(field, strings(value)?))
         };
         conditions.iter().map(condition).collect::<Result<_, _>>().map(Self::All)
+    }
+
+    /// Channels among which all that match are: by cid where the filter names cids, else all there are.
+    fn candidates(&self, app: &App) -> Vec<Arc<Cell>> {
+        let Self::All(parts) = self else { return app.channels.collect(|_| true) };
+        let cids = parts.iter().find_map(|part| match part {
+            Self::In(Field::Cid, cids) => Some(cids),
+            _ => None,
+        });
+        match cids {
+            Some(cids) => {
+                let cids: BTreeSet<&String> = cids.iter().collect();
+                cids.into_iter().filter_map(|cid| app.channels.get(cid)).collect()
+            }
+            None => app.channels.collect(|_| true),
+        }
     }
 
     fn matches(&self, channel: &Channel) -> bool {

@@ -192,14 +192,8 @@ async fn read(request: Request, patience: Duration) -> Result<bytes::Bytes, ApiE
     let body = Limited::new(request.into_body(), limits::BODY).collect();
     match tokio::time::timeout(patience, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() || caused_by_length(&*error) => {
-            Err(failure::too_large("the body", limits::BODY))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(failure::too_large("the body", limits::BODY)),
         Ok(Err(error)) => Err(failure::input(format!("the body broke off: {error}"))),
         Err(_) => Err(failure::timeout()),
     }
-}
-
-fn caused_by_length(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
 }

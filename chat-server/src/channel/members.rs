@@ -44,9 +44,11 @@ impl Channel {
             ));
         }
         let mut step = Step::nothing(());
-        for user in add.into_iter().filter(|user| !self.members.contains_key(&user.id)).collect::<Vec<_>>() {
-            self.put_member(&mut step, user.clone(), at);
-            self.emit_member(&mut step, kind::MEMBER_ADDED, user, by, at);
+        for user in add {
+            if !self.members.contains_key(&user.id) {
+                self.put_member(&mut step, user.clone(), at);
+                self.emit_member(&mut step, kind::MEMBER_ADDED, user, by, at);
+            }
         }
         for id in remove {
             if let Some(member) = self.members.remove(id) {

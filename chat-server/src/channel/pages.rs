@@ -1,39 +1,34 @@
 //! Pages of messages.
 
-use wire::api::{Page, ReadState};
+use wire::api::ReadState;
 use wire::event::Message;
 use wire::limits;
 
 use super::Channel;
 
+/// Which places of a channel a page covers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// The first; `None`: the page is the newest messages before `to`, not the oldest from here on.
+    pub(crate) from: Option<u64>,
+    /// The place after the last.
+    pub(crate) to: u64,
+    /// Messages at most.
+    pub(crate) limit: usize,
+}
+
 impl Channel {
-    /// A page of the channel's messages, oldest first; answers to messages are not among them, unless `parent` asks for
-    /// the answers to one message.
-    ///
-    /// A page that names a message which isn't there is empty.
-    pub(crate) fn page(&self, page: &Page, parent: Option<&str>) -> Vec<Message> {
-        let limit = page.limit.unwrap_or(limits::PAGE_DEFAULT).min(limits::PAGE);
-        let place = |id: &Option<String>| id.as_deref().map(|id| self.window.place(id));
-        let wanted = |message: &Message| message.parent_id.as_deref() == parent;
-        let newer = match (place(&page.id_gt), place(&page.id_gte)) {
-            (Some(None), _) | (_, Some(None)) => return Vec::new(),
-            (Some(Some(place)), _) => Some(place + 1),
-            (_, Some(Some(place))) => Some(place),
-            (None, None) => None,
-        };
-        let end = match (place(&page.id_lt), place(&page.id_lte)) {
-            (Some(None), _) | (_, Some(None)) => return Vec::new(),
-            (Some(Some(place)), _) => place,
-            (_, Some(Some(place))) => place + 1,
-            (None, None) => self.window.end(),
-        };
-        if let Some(start) = newer {
-            let span = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
-            let newer = self.window.from(start).take(span).map(|entry| &entry.message);
-            return newer.filter(|message| wanted(message)).take(limit).cloned().collect();
+    /// What is in memory of a page, oldest first: answers to `parent`, or what is no answer.
+    pub(crate) fn page(&self, span: &Span, parent: Option<&str>) -> Vec<Message> {
+        let wanted = |message: &&Message| message.parent_id.as_deref() == parent;
+        if let Some(from) = span.from {
+            let from = from.max(self.window.oldest());
+            let count = usize::try_from(span.to.saturating_sub(from)).unwrap_or(usize::MAX);
+            let newer = self.window.from(from).take(count).map(|entry| &entry.message);
+            return newer.filter(wanted).take(span.limit).cloned().collect();
         }
-        let older = self.window.before(end).map(|entry| &entry.message).filter(|message| wanted(message));
-        let mut messages: Vec<Message> = older.take(limit).cloned().collect();
+        let older = self.window.before(span.to).map(|entry| &entry.message).filter(wanted);
+        let mut messages: Vec<Message> = older.take(span.limit).cloned().collect();
         messages.reverse();
         messages
     }

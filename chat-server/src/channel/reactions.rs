@@ -24,7 +24,11 @@ impl Channel {
         }
         reaction.user_id.clone_from(&user.id);
         reaction.created_at.clone_from(&at.text);
-        entry.reactions.retain(|other| other.user_id != user.id || (other.kind != reaction.kind && !unique));
+        let replaced =
+            entry.reactions.extract_if(.., |old| old.user_id == user.id && (old.kind == reaction.kind || unique));
+        let replaced: Vec<Reaction> = replaced.collect();
+        replaced.iter().for_each(|old| uncount(&mut entry.message, &old.kind));
+        *entry.message.reaction_counts.entry(reaction.kind.clone()).or_default() += 1;
         entry.reactions.push(reaction.clone());
         Ok(self.reacted(&id, kind::REACTION_NEW, reaction, user, at))
     }
@@ -42,10 +46,11 @@ impl Channel {
         let place = entry.reactions.iter().position(mine);
         let place = place.ok_or_else(|| failure::not_found(format!("reaction {kind:?} of user {:?}", user.id)))?;
         let reaction = entry.reactions.remove(place);
+        uncount(&mut entry.message, &reaction.kind);
         Ok(self.reacted(id, kind::REACTION_DELETED, reaction, user, at))
     }
 
-    /// Counts again, and tells.
+    /// Shows the newest, and tells.
     fn reacted(
         &mut self,
         id: &str,
@@ -55,7 +60,7 @@ impl Channel {
         at: &Date,
     ) -> Step<(Message, Reaction)> {
         let entry = self.window.get_mut(id).expect("the caller found it under the same lock");
-        recount(entry);
+        show_latest(entry);
         let message = entry.message.clone();
         let mut step = Step::nothing((message.clone(), reaction.clone()));
         self.record_message(&mut step, id);
@@ -68,12 +73,17 @@ impl Channel {
     }
 }
 
-/// Sets what the message shows of its reactions.
-fn recount(entry: &mut Entry) {
-    let message = &mut entry.message;
-    message.reaction_counts.clear();
-    for reaction in &entry.reactions {
-        *message.reaction_counts.entry(reaction.kind.clone()).or_default() += 1;
+/// Takes one off a type's count.
+fn uncount(message: &mut Message, kind: &str) {
+    if let Some(count) = message.reaction_counts.get_mut(kind) {
+        *count -= 1;
+        if *count == 0 {
+            message.reaction_counts.remove(kind);
+        }
     }
-    message.latest_reactions = entry.reactions.iter().rev().take(limits::LATEST_REACTIONS).cloned().collect();
+}
+
+fn show_latest(entry: &mut Entry) {
+    let newest_first = entry.reactions.iter().rev();
+    entry.message.latest_reactions = newest_first.take(limits::LATEST_REACTIONS).cloned().collect();
 }

@@ -31,6 +31,9 @@ pub(crate) fn load(app: &App, store: &Store) -> anyhow::Result<()> {
         let stored: api::Channel = parse(row?.1.value(), "a channel")?;
         let cid = stored.cid.clone();
         let channel = load_channel(&transaction, app, stored).with_context(|| format!("channel {cid}"))?;
+        if channel.window.oldest() > 0 {
+            app.has_forgotten.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
         let ids: Vec<String> = channel.window.from(0).map(|entry| entry.message.id.clone()).collect();
         let cell = Arc::new(Cell::new(channel));
         for id in ids {

@@ -1,5 +1,7 @@
 //! The server over real sockets, spoken to by independent HTTP and WebSocket clients.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
+
 mod connect;
 mod limits;
 mod messages;

@@ -145,6 +145,13 @@ impl Server {
         self.raw(Method::GET, "/stats", None, "").await.body
     }
 
+    /// The same, unless the connection is refused.
+    pub(crate) async fn stats_or_refused(&self) -> Option<StatusCode> {
+        let request = Request::builder().uri(format!("http://{}/stats", self.address));
+        let answer = soon(self.http.request(request.body(Full::default()).unwrap())).await;
+        answer.ok().map(|answer| answer.status())
+    }
+
     /// Waits until a counter has a value.
     pub(crate) async fn until(&self, counter: &str, value: u64) {
         soon(async {
