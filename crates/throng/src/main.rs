@@ -47,7 +47,7 @@ fn dispatch(command: &Command, open_files: u64) -> Result<Exit, Failure> {
         Command::Report(args) => commands::report(args),
         Command::Token(args) => commands::token(args),
         Command::ControlPlane(args) => roles::block_on(roles::control_plane(args)),
-        Command::Worker(args) => roles::block_on(roles::worker(args, open_files)),
+        Command::Worker(args) => roles::block_on(roles::worker(args)),
         Command::Probe(args) => roles::block_on(roles::probe(args)),
         Command::DataPlane(args) => roles::block_on(roles::data_plane(args)),
         Command::ChatServer(args) => roles::block_on(roles::chat_server(args, open_files)),

@@ -4,6 +4,7 @@ mod chat_server;
 mod control_plane;
 mod data_plane;
 mod probe;
+mod shipping;
 mod worker;
 
 use std::future::Future;
@@ -47,4 +48,9 @@ fn name_or_host(name: Option<&str>) -> String {
 /// This host's name.
 fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Cores that this process may use.
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX))
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::args::PlanArgs;
 use crate::exit::{Exit, Failure};
-use crate::local::sizes::{self, FILES_BESIDE_USERS, Room};
+use crate::local::sizes::{self, Room};
 use crate::scenario;
 
 /// Bytes of a message's frame beside its text: who, where, when, and the numbers.
@@ -33,12 +33,13 @@ pub(crate) fn plan(args: &PlanArgs, open_files: u64) -> Result<Exit, Failure> {
     let scenario = &loaded.scenario;
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let bundled = scenario.target.urls.is_empty();
-    let sizes = sizes::choose(loaded.users(), bundled, args.workers, Room { open_files, cores });
+    let room = Room { open_files, cores };
+    let sizes = sizes::choose(loaded.users(), bundled, args.workers, room);
     let load = load_of(scenario);
     if args.json {
         println!("{}", as_json(scenario, load, &sizes));
     } else {
-        print!("{}", as_text(scenario, load, &sizes, bundled));
+        print!("{}", as_text(scenario, load, &sizes, room));
     }
     Ok(Exit::Passed)
 }
@@ -78,9 +79,10 @@ type Chosen = Result<sizes::Sizes, String>;
 
 fn as_json(scenario: &Scenario, load: Load, sizes: &Chosen) -> Value {
     let timeline = scenario.timeline();
-    let phases = timeline.phases.iter().map(|(name, start, end)| {
-        json!({"name": name, "start_s": start.as_secs_f64(), "end_s": end.as_secs_f64()})
-    });
+    let phases = timeline
+        .phases
+        .iter()
+        .map(|(name, start, end)| json!({"name": name, "start_s": start.as_secs_f64(), "end_s": end.as_secs_f64()}));
     json!({
         "name": scenario.name,
         "users": scenario.users(),
@@ -96,27 +98,45 @@ fn as_json(scenario: &Scenario, load: Load, sizes: &Chosen) -> Value {
     })
 }
 
-fn as_text(scenario: &Scenario, load: Load, sizes: &Chosen, bundled: bool) -> String {
+fn as_text(scenario: &Scenario, load: Load, sizes: &Chosen, room: Room) -> String {
     let timeline = scenario.timeline();
     let span = |d: Duration| format::span(d.as_secs_f64());
     let users = scenario.users();
     let mut rows = vec![
         ("users", format::count(users)),
         ("takes", format!("{}, of which joining {}", span(timeline.end), span(timeline.ramp))),
-        ("messages", format!("{}, at most {}", format::count(load.messages as u64), format::per_second(load.messages_peak_per_s))),
+        (
+            "messages",
+            format!(
+                "{}, at most {}",
+                format::count(load.messages as u64),
+                format::per_second(load.messages_peak_per_s)
+            ),
+        ),
         (
             "deliveries",
-            format!("{}, at most {}", format::count(load.deliveries as u64), format::per_second(load.deliveries_peak_per_s)),
+            format!(
+                "{}, at most {}",
+                format::count(load.deliveries as u64),
+                format::per_second(load.deliveries_peak_per_s)
+            ),
         ),
-        ("traffic", format!("about {}/s from the service to its users at the peak", format::bytes(load.bytes_peak_per_s as u64))),
+        (
+            "traffic",
+            format!(
+                "about {}/s from the service to its users at the peak",
+                format::bytes(load.bytes_peak_per_s as u64)
+            ),
+        ),
     ];
     match sizes {
         Ok(sizes) => {
-            let files = users.div_ceil(u64::from(sizes.workers.max(1))) + FILES_BESIDE_USERS;
+            let files = users.div_ceil(u64::from(sizes.workers.max(1))) + room.beside_users();
             let files = format!("{} each", format::counted(files, "open file", "open files"));
             rows.push(("workers", format!("{} here, {files}", sizes.workers)));
-            if bundled {
-                rows.push(("chat server", format!("1 here, {} open files", format::count(users + FILES_BESIDE_USERS))));
+            if scenario.target.urls.is_empty() {
+                let files = users + room.beside_users_of_server(u64::from(sizes.workers));
+                rows.push(("chat server", format!("1 here, {} open files", format::count(files))));
             }
         }
         Err(why) => rows.push(("this machine", format!("is too small: {why}"))),

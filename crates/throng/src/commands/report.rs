@@ -12,8 +12,12 @@ pub(crate) fn report(args: &ReportArgs) -> Result<Exit, Failure> {
     let result = reports::load(&args.run).or_exit(Exit::Usage)?;
     let page = args.out.clone().unwrap_or_else(|| args.run.join("report.html"));
     let html = reports::render::html(&result);
-    std::fs::write(&page, html)
-        .map_err(|e| Failure::new(Exit::Unavailable, format!("can't write {}: {e}\nname another file with --out FILE", page.display())))?;
+    std::fs::write(&page, html).map_err(|e| {
+        Failure::new(
+            Exit::Unavailable,
+            format!("can't write {}: {e}\nname another file with --out FILE", page.display()),
+        )
+    })?;
     if args.json {
         println!("{}", serde_json::to_string(&result).or_exit(Exit::Unexpected)?);
     } else {

@@ -13,7 +13,10 @@ use crate::secrets::Secret;
 pub(crate) fn token(args: &TokenArgs) -> Result<Exit, Failure> {
     let secret = Secret::from_file_or_environment(args.api_secret_file.as_deref()).or_exit(Exit::Usage)?;
     let secret = secret.ok_or_else(|| {
-        Failure::new(Exit::Usage, "a token is signed with the service's secret: give --api-secret-file FILE, or set THRONG_API_SECRET")
+        Failure::new(
+            Exit::Usage,
+            "a token is signed with the service's secret: give --api-secret-file FILE, or set THRONG_API_SECRET",
+        )
     })?;
     let claims = match &args.user {
         Some(user) => Claims::user(user),

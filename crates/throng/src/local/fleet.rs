@@ -49,6 +49,7 @@ pub(crate) struct Fleet {
     children: BTreeMap<String, Child>,
     ended: mpsc::Receiver<Ended>,
     tell: mpsc::Sender<Ended>,
+    dir: PathBuf,
     logs: PathBuf,
     data_plane_spec: Spec,
     restarts: u32,
@@ -74,7 +75,7 @@ impl Fleet {
         let (tell, ended) = mpsc::channel(64);
         let any = ["--listen", "127.0.0.1:0"];
         // It remembers open runs in this directory, where no other throng's data plane finds them.
-        let runs_dir = [OsString::from("--runs-dir"), dir.into_os_string()];
+        let runs_dir = [OsString::from("--runs-dir"), dir.clone().into_os_string()];
         let mut data_plane_spec = spec("data-plane", Role::DataPlane, any);
         data_plane_spec.flags.extend(runs_dir.clone());
         let (data_plane, bundled) = tokio::try_join!(Child::start(&data_plane_spec, &logs, tell.clone()), async {
@@ -109,6 +110,7 @@ impl Fleet {
             children,
             ended,
             tell,
+            dir,
             logs,
             data_plane_spec,
             restarts: 0,
@@ -157,6 +159,12 @@ impl Fleet {
         for child in self.children.values_mut() {
             child.release();
         }
+        self.end_all().await;
+        // Empty, unless a run is still open there; then it is needed to go on with it.
+        let _ = std::fs::remove_dir(self.dir.join(".open"));
+    }
+
+    async fn end_all(&mut self) {
         if timeout(STOP_WITHIN, self.all_gone()).await.is_ok() {
             return;
         }

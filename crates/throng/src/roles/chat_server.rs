@@ -7,7 +7,7 @@ use super::announce;
 use crate::args::ChatServerArgs;
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::lifeline;
-use crate::local::sizes::FILES_BESIDE_USERS;
+use crate::local::sizes::OTHER_FILES;
 use crate::secrets::Secret;
 
 /// Serves until told to end.
@@ -24,7 +24,7 @@ pub(crate) async fn chat_server(args: &ChatServerArgs, open_files: u64) -> Resul
     let mut config = Config::new(args.listen, key, ServerSecret::new(secret.expose()));
     config.data_dir.clone_from(&args.data_dir);
     // Refused with a word, instead of by the kernel.
-    let connections = usize::try_from(open_files.saturating_sub(FILES_BESIDE_USERS / 2)).unwrap_or(usize::MAX);
+    let connections = usize::try_from(open_files.saturating_sub(OTHER_FILES / 2)).unwrap_or(usize::MAX);
     config.connections_max = config.connections_max.min(connections.max(1));
     let bound = ChatServer::bind(config).await.or_exit(Exit::Unavailable)?;
     announce(&json!({"role": "chat-server", "listen": bound.local_addr().to_string()}))?;

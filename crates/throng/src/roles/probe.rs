@@ -1,4 +1,24 @@
 //! `throng probe`.
+
+use measure::Clock;
+use probe::Config;
+use serde_json::json;
+
+use super::{announce, name_or_host, shipping};
 use crate::args::AgentArgs;
-use crate::exit::{Exit, Failure};
-pub(crate) async fn probe(_args: &AgentArgs) -> Result<Exit, Failure> { Err(Failure::told(Exit::Unexpected)) }
+use crate::exit::{Exit, Failure, OrExit as _};
+use crate::lifeline;
+
+/// Serves a control plane until told to end.
+///
+/// # Errors
+/// When the control plane's address is none, or it refuses this probe.
+pub(crate) async fn probe(args: &AgentArgs) -> Result<Exit, Failure> {
+    let end = lifeline::token(args.role.until_stdin_closes).or_exit(Exit::Unexpected)?;
+    let name = name_or_host(args.name.as_deref());
+    announce(&json!({"role": "probe", "name": name, "control_plane": args.control_plane}))?;
+    let config =
+        Config { control_plane: args.control_plane.clone(), name, nodes: Vec::new(), spool: shipping::spool() };
+    probe::run(config, Clock::System, end).await.or_exit(Exit::Unavailable)?;
+    Ok(Exit::Passed)
+}

@@ -1,4 +1,29 @@
 //! `throng worker`.
+
+use std::sync::Arc;
+
+use measure::Clock;
+use serde_json::json;
+use worker::Config;
+
+use super::shipping::Shipping;
+use super::{announce, name_or_host};
 use crate::args::AgentArgs;
-use crate::exit::{Exit, Failure};
-pub(crate) async fn worker(_args: &AgentArgs, _open_files: u64) -> Result<Exit, Failure> { Err(Failure::told(Exit::Unexpected)) }
+use crate::exit::{Exit, Failure, OrExit as _};
+use crate::lifeline;
+
+/// Serves a control plane until told to end.
+///
+/// # Errors
+/// When the control plane's address is none, or it refuses this worker.
+pub(crate) async fn worker(args: &AgentArgs) -> Result<Exit, Failure> {
+    let end = lifeline::token(args.role.until_stdin_closes).or_exit(Exit::Unexpected)?;
+    let name = name_or_host(args.name.as_deref());
+    let config =
+        Config { control_plane: args.control_plane.clone(), name: name.clone(), threads: None, capacity: None };
+    let clock = Clock::System;
+    announce(&json!({"role": "worker", "name": name, "control_plane": args.control_plane}))?;
+    let telemetry = Arc::new(Shipping { clock: clock.clone() });
+    worker::run(config, telemetry, clock, end).await.or_exit(Exit::Unavailable)?;
+    Ok(Exit::Passed)
+}

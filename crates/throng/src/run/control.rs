@@ -117,12 +117,15 @@ pub(crate) async fn close(data_plane: &str, run: &str, reason: &str, wait: Durat
 }
 
 async fn dial(url: &str) -> Result<Channel> {
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| anyhow!("{url:?} is no URL: write it like http://host:7700"))?;
+    let endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(|_| anyhow!("{url:?} is no URL: write it like http://host:7700"))?;
     let endpoint = endpoint
         .connect_timeout(CONNECT_WITHIN)
         .http2_keep_alive_interval(Duration::from_secs(5))
         .keep_alive_timeout(Duration::from_secs(5));
-    Ok(timeout(CONNECT_WITHIN, endpoint.connect()).await.with_context(|| format!("no answer within {CONNECT_WITHIN:?}"))??)
+    Ok(timeout(CONNECT_WITHIN, endpoint.connect())
+        .await
+        .with_context(|| format!("no answer within {CONNECT_WITHIN:?}"))??)
 }
 
 fn said(what: &str, status: &Status) -> anyhow::Error {

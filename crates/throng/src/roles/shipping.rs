@@ -1,0 +1,66 @@
+//! Puts a probe's shipper where a worker needs one: the two services don't know each other.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use measure::{Clock, SharedRecorder};
+use probe::{LoopDelay, Shipper, ShipperConfig, Source, SpoolLimits};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use worker::{RunInfo, Session, Telemetry};
+
+/// Intervals of a worker that wait in memory: some minutes of them.
+const SPOOL_MEMORY_BYTES: usize = 64 << 20;
+/// Then on disk: more than an hour of them.
+const SPOOL_DISK_BYTES: u64 = 1 << 30;
+
+/// A worker's telemetry, shipped by a probe's shipper.
+#[derive(Debug)]
+pub(super) struct Shipping {
+    pub(super) clock: Clock,
+}
+
+impl Telemetry for Shipping {
+    fn begin(&self, run: RunInfo, recorders: Vec<SharedRecorder>) -> Box<dyn Session> {
+        let delay = LoopDelay::start(self.clock.clone());
+        let source = Source {
+            name: run.source,
+            kind: "worker".to_owned(),
+            host: super::host(),
+            cores: super::cores(),
+            recorders: recorders.into_iter().chain([delay.recorder()]).collect(),
+            samplers: vec![probe::own_process(self.clock.clone())],
+        };
+        let config = ShipperConfig {
+            data_plane: run.data_plane,
+            run: run.run,
+            start: run.start.offset.to_theirs(run.start.at),
+            // One estimate holds for a run of a worker, as its users stamp by it.
+            offset: watch::channel(run.start.offset).1,
+            sources: vec![source],
+            spool: spool(),
+        };
+        Box::new(Shipped { shipper: Shipper::start(config, self.clock.clone()), _delay: delay })
+    }
+}
+
+/// Where what can't be shipped yet waits.
+pub(super) fn spool() -> SpoolLimits {
+    let dir: PathBuf = std::env::temp_dir();
+    SpoolLimits { memory_bytes: SPOOL_MEMORY_BYTES, disk_bytes: SPOOL_DISK_BYTES, dir }
+}
+
+struct Shipped {
+    shipper: Shipper,
+    _delay: LoopDelay,
+}
+
+impl Session for Shipped {
+    fn finish(self: Box<Self>, within: Duration) -> BoxFuture<'static, Result<(), String>> {
+        let deadline = Instant::now() + within;
+        async move { self.shipper.finish(deadline).await.map(|_| ()).map_err(|unshipped| unshipped.to_string()) }
+            .boxed()
+    }
+}
