@@ -1,0 +1,193 @@
+//! The canaries: a few quiet users who measure apart from the load, with another WebSocket implementation than the
+//! bulk of the users.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::{Client, Endpoint, Notice, Notices, Settings};
+use measure::{Clock, Metric, Offset, SharedRecorder, Timestamp};
+use scenarios::ChannelRef;
+use scenarios::model::{Scenario, Tokens};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use wire::Stamp;
+use wire::api::OutgoingMessage;
+use wire::token::{Claims, TokenKey};
+
+use crate::job::Job;
+
+/// Canaries connect one after the other, within this time from the run's start.
+const CONNECT_SPREAD: Duration = Duration::from_secs(2);
+/// Their first message comes so long after the start: they are watching by then.
+const FIRST_MESSAGE_AFTER: Duration = Duration::from_secs(3);
+/// What they say.
+const TEXT: &str = "tweet: a canary of throng, measuring apart from the crowd";
+
+/// What all canaries of a probe share.
+struct Flock {
+    scenario: Arc<Scenario>,
+    clock: Clock,
+    offset: watch::Receiver<Offset>,
+    start: Timestamp,
+    recorder: SharedRecorder,
+    stop: CancellationToken,
+    count: u32,
+    key: TokenKey,
+    api_key: String,
+    endpoints: Vec<Endpoint>,
+}
+
+/// Starts the scenario's canaries; with tokens from a list there are none for them, and so no canaries.
+pub(crate) fn spawn(
+    tasks: &mut JoinSet<()>,
+    job: &Job,
+    start: Timestamp,
+    recorder: &SharedRecorder,
+    stop: &CancellationToken,
+) {
+    let count = job.scenario.probes.canaries;
+    if count == 0 {
+        return;
+    }
+    let secret = match &job.scenario.target.tokens {
+        Tokens::Bundled => job.target.api_secret.as_str(),
+        Tokens::Secret(secret) => secret.as_str(),
+        Tokens::Csv(_) => "",
+    };
+    let endpoints: Vec<Endpoint> = job.target.urls.iter().filter_map(|url| Endpoint::parse(url).ok()).collect();
+    if secret.is_empty() || endpoints.is_empty() {
+        return tracing::warn!(
+            run = job.run,
+            "no canaries: they need a secret to sign their tokens with, and a target"
+        );
+    }
+    let flock = Arc::new(Flock {
+        scenario: job.scenario.clone(),
+        clock: job.clock.clone(),
+        offset: job.offset.clone(),
+        start,
+        recorder: recorder.clone(),
+        stop: stop.clone(),
+        count,
+        key: TokenKey::new(secret),
+        api_key: job.target.api_key.clone(),
+        endpoints,
+    });
+    for number in 0..count {
+        let flock = flock.clone();
+        tasks.spawn(async move {
+            let stop = flock.stop.clone();
+            tokio::select! { () = flock.live(number) => {}, () = stop.cancelled() => {} }
+        });
+    }
+}
+
+impl Flock {
+    /// The life of one canary.
+    async fn live(&self, number: u32) {
+        let due = self.start + CONNECT_SPREAD * number / self.count;
+        self.sleep_until(due).await;
+        let Some((client, notices)) = self.connect(number, due).await else { return };
+        let cids = self.channels(number);
+        for cid in &cids {
+            if let Err(e) = client.watch(cid).await {
+                self.error("watch", &e.kind());
+            }
+        }
+        tokio::join!(self.listen(notices), self.talk(number, &client, &cids));
+    }
+
+    async fn connect(&self, number: u32, due: Timestamp) -> Option<(Client, Notices)> {
+        let user = format!("canary-{number}");
+        let token = self.key.sign(&Claims::user(user.as_str()));
+        let endpoint = self.endpoints[number as usize % self.endpoints.len()].clone();
+        let mut settings = Settings::new(endpoint, &self.api_key, &user, &token);
+        settings.clock = self.clock.clone();
+        match Client::connect(settings).await {
+            Ok(connected) => {
+                self.record(Metric::CanaryConnect, self.run_time(self.clock.now()).micros_since(due));
+                Some(connected)
+            }
+            Err(e) => {
+                self.error("connect", &e.kind());
+                None
+            }
+        }
+    }
+
+    /// One channel of each group, the groups' channels in turn.
+    fn channels(&self, number: u32) -> Vec<String> {
+        let groups = self.scenario.channels.iter().zip(0_u16..).filter(|(spec, _)| spec.count > 0);
+        let cids = groups.map(|(spec, group)| self.scenario.cid(ChannelRef { group, number: number % spec.count }));
+        cids.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    async fn listen(&self, mut notices: Notices) {
+        while let Some(notice) = notices.recv().await {
+            match &notice {
+                Notice::Event { at, recovered: false, .. } => {
+                    let stamp = notice.head().and_then(|head| head.message?.throng);
+                    let Some(stamp) = stamp else { continue };
+                    let due = Timestamp::from_nanos(stamp.due);
+                    self.record(Metric::CanaryDelivery, self.run_time(*at).micros_since(due));
+                }
+                Notice::Lost { closed, .. } => self.error("lost", &closed.kind()),
+                Notice::Failed { error, .. } => self.error("reconnect", &error.kind()),
+                Notice::Gap { error, .. } => self.error("gap", &error.kind()),
+                Notice::Event { .. } | Notice::Reconnected { .. } | Notice::Gone { .. } => {}
+            }
+        }
+    }
+
+    /// Sends this canary's share of the messages: the k-th message of all is due k / rate seconds after the first, and
+    /// the canaries take turns.
+    async fn talk(&self, number: u32, client: &Client, cids: &[String]) {
+        let rate = self.scenario.probes.send_rate;
+        let end = self.start + self.scenario.timeline().end;
+        if rate <= 0.0 || cids.is_empty() {
+            return;
+        }
+        for k in (u64::from(number)..).step_by(self.count as usize) {
+            let due = self.start + FIRST_MESSAGE_AFTER + Duration::from_secs_f64(k as f64 / rate);
+            if due >= end {
+                return;
+            }
+            self.sleep_until(due).await;
+            let cid = &cids[(k / u64::from(self.count)) as usize % cids.len()];
+            match client.send(cid, |sent| self.message(k, due, sent)).await {
+                Ok(answer) => {
+                    self.record(Metric::CanarySend, self.run_time(answer.answered).micros_since(due));
+                }
+                Err(e) => self.error("send", &e.kind()),
+            }
+        }
+    }
+
+    fn message(&self, number: u64, due: Timestamp, sent: Timestamp) -> OutgoingMessage {
+        let stamp = Stamp { action: Stamp::CANARY, number, due: due.as_nanos(), sent: self.run_time(sent).as_nanos() };
+        let mut custom = serde_json::Map::new();
+        custom.insert("throng".into(), serde_json::to_value(stamp).expect("four numbers are JSON"));
+        let Scenario { name, seed, .. } = &*self.scenario;
+        let id = Some(format!("{name}-{seed}-{}-{number}", Stamp::CANARY));
+        OutgoingMessage { id, text: TEXT.to_owned(), parent_id: None, custom }
+    }
+
+    fn run_time(&self, ours: Timestamp) -> Timestamp {
+        self.offset.borrow().to_theirs(ours)
+    }
+
+    async fn sleep_until(&self, due: Timestamp) {
+        let due = self.offset.borrow().to_ours(due);
+        tokio::time::sleep(due.since(self.clock.now())).await;
+    }
+
+    fn record(&self, metric: Metric, micros: i64) {
+        self.recorder.with(|r| r.record(metric, micros));
+    }
+
+    fn error(&self, what: &str, kind: &str) {
+        self.recorder.with(|r| r.error(&format!("canary {what}: {kind}"), None));
+    }
+}

@@ -1,0 +1,109 @@
+//! What one process uses, from `/proc/<pid>`.
+
+use std::path::PathBuf;
+
+use measure::{Clock, Gauge, Recorder, Timestamp};
+
+use crate::shipper::Sampler;
+
+/// Linux counts processor time for user space in ticks of 10 ms, whatever the kernel's own timer does.
+pub(crate) const TICK_NANOS: u64 = 10_000_000;
+
+/// Samples the processor time, memory and open files of this process.
+pub fn own_process(clock: Clock) -> Sampler {
+    let mut process = Process::new(None, clock);
+    Box::new(move |recorder| process.sample(recorder))
+}
+
+/// A process that is looked at once a second.
+#[derive(Debug)]
+pub(crate) struct Process {
+    dir: PathBuf,
+    clock: Clock,
+    before: Option<(Timestamp, u64)>,
+}
+
+impl Process {
+    /// The process with this id on this host; `None`: ourselves.
+    pub(crate) fn new(pid: Option<u32>, clock: Clock) -> Self {
+        let dir = pid.map_or_else(|| "/proc/self".to_owned(), |pid| format!("/proc/{pid}"));
+        Self { dir: dir.into(), clock, before: None }
+    }
+
+    /// Adds what it uses; nothing of what can't be read.
+    pub(crate) fn sample(&mut self, recorder: &mut Recorder) {
+        let now = self.clock.now();
+        let read = |name: &str| std::fs::read_to_string(self.dir.join(name)).ok();
+        let ticks = read("stat").and_then(|text| cpu_ticks(&text));
+        let rss = read("status").and_then(|text| rss_bytes(&text));
+        let files = std::fs::read_dir(self.dir.join("fd")).ok().map(|files| files.count() as u64);
+        if let Some(ticks) = ticks {
+            if let Some((then, before)) = self.before {
+                let level = cpu_milli(ticks.saturating_sub(before), now.since(then).as_nanos());
+                recorder.set(Gauge::ProcessCpuMilli, None, level);
+            }
+            self.before = Some((now, ticks));
+        }
+        for (gauge, level) in [(Gauge::ProcessRssBytes, rss), (Gauge::ProcessFiles, files)] {
+            if let Some(level) = level {
+                recorder.set(gauge, None, i64::try_from(level).unwrap_or(i64::MAX));
+            }
+        }
+    }
+}
+
+/// Thousandths of a core that so many ticks in so many nanoseconds are.
+pub(crate) fn cpu_milli(ticks: u64, nanos: u128) -> i64 {
+    let used = u128::from(ticks) * u128::from(TICK_NANOS) * 1_000;
+    i64::try_from(used.checked_div(nanos).unwrap_or(0)).unwrap_or(i64::MAX)
+}
+
+/// User and system time in `/proc/<pid>/stat` (proc_pid_stat(5)): fields 14 and 15. The second field is the program's
+/// name, which may hold anything, so fields are counted from its closing parenthesis.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace().skip(11);
+    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(user + system)
+}
+
+/// Resident memory in `/proc/<pid>/status`.
+fn rss_bytes(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_found_behind_any_name() {
+        let stat = "4242 (a) b (x) S 1 4242 4242 0 -1 4194560 2010 0 3 0 150 37 0 0 20 0 9 0 88 1000 500 1844674 1 1";
+        assert_eq!(cpu_ticks(stat), Some(187));
+        assert_eq!(cpu_ticks("4242 (cut"), None);
+        assert_eq!(cpu_milli(50, 500_000_000), 1_000);
+        assert_eq!(cpu_milli(5, 0), 0);
+    }
+
+    #[test]
+    fn memory_is_in_bytes() {
+        assert_eq!(rss_bytes("Name:\tx\nVmHWM:\t  9 kB\nVmRSS:\t    2048 kB\nThreads:\t1\n"), Some(2 << 20));
+        assert_eq!(rss_bytes("Name:\tkernel thread\n"), None);
+    }
+
+    #[test]
+    fn our_own_process_is_seen() {
+        let clock = Clock::manual(Timestamp::from_nanos(1_000_000_000));
+        let mut recorder = Recorder::new(0, clock.now());
+        let mut process = Process::new(None, clock.clone());
+        process.sample(&mut recorder);
+        clock.advance(std::time::Duration::from_secs(1));
+        process.sample(&mut recorder);
+        let taken = recorder.take(clock.now());
+        assert!(taken.level(Gauge::ProcessRssBytes) > 1 << 20);
+        assert!(taken.level(Gauge::ProcessFiles) >= 3);
+        assert!(taken.gauges.contains_key(&Gauge::ProcessCpuMilli.into()));
+    }
+}

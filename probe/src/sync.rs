@@ -1,0 +1,65 @@
+//! The control plane's clock against ours, kept up to date.
+
+use std::time::Duration;
+
+use measure::{Clock, Estimator, Exchange, Offset, Timestamp};
+use proto::control::TimeRequest;
+use proto::control::agents_client::AgentsClient;
+use tokio::sync::watch;
+use tonic::transport::Channel;
+
+/// Exchanges for the first estimate; the filter holds as many.
+const FIRST: usize = 8;
+/// How often there is another exchange. What the clocks drift meanwhile is in the bound.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// How long one exchange may take.
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// Asks until there is an estimate.
+///
+/// # Errors
+/// When the control plane doesn't tell its time.
+pub async fn estimate(
+    client: &mut AgentsClient<Channel>,
+    estimator: &mut Estimator,
+    clock: &Clock,
+) -> Result<Offset, String> {
+    for _ in 0..FIRST {
+        let exchange = exchange(client, clock).await?;
+        estimator.observe(exchange);
+    }
+    estimator.estimate(clock.now()).ok_or_else(|| "no exchange of time".to_owned())
+}
+
+/// Keeps an offset up to date until nobody looks at it any more. Where an exchange fails, the estimate stays, and its
+/// bound grows with its age.
+pub async fn keep(
+    mut client: AgentsClient<Channel>,
+    mut estimator: Estimator,
+    clock: Clock,
+    offset: watch::Sender<Offset>,
+) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN_AFTER) => {}
+            () = offset.closed() => return,
+        }
+        match exchange(&mut client, &clock).await {
+            Ok(exchange) => estimator.observe(exchange),
+            Err(e) => tracing::debug!("no exchange of time: {e}"),
+        }
+        if let Some(estimate) = estimator.estimate(clock.now()) {
+            offset.send_replace(estimate);
+        }
+    }
+}
+
+async fn exchange(client: &mut AgentsClient<Channel>, clock: &Clock) -> Result<Exchange, String> {
+    let asked = clock.now();
+    let answer = tokio::time::timeout(WITHIN, client.time(TimeRequest {})).await;
+    let returned = clock.now();
+    let reply = answer.map_err(|_| "the control plane did not tell its time".to_owned())?;
+    let reply = reply.map_err(|e| format!("the control plane did not tell its time: {}", e.message()))?.into_inner();
+    let (received, answered) = (Timestamp::from_nanos(reply.received_ns), Timestamp::from_nanos(reply.answered_ns));
+    Ok(Exchange { asked, received, answered, returned })
+}
