@@ -97,14 +97,18 @@ impl<'a> Fields<'a> {
         let mut seen = std::collections::BTreeMap::new();
         for entry in &self.map.entries {
             let name = entry.key.name.as_str();
-            if let Some(first) = seen.insert(name, entry.key.span) {
+            // Nobody reads further than the two hundred errors that are kept.
+            if errors.is_full() {
+                return;
+            }
+            let first = *seen.entry(name).or_insert(entry.key.span);
+            if first != entry.key.span {
                 let line = errors.texts()[first.source].text[..first.start].matches('\n').count() + 1;
                 let message = format!("the key {} stands twice in {}", quoted(name), self.what);
                 errors.add(entry.key.span, message, Some(format!("the first one is in line {line}; keep one")));
             } else if !known.contains(&name) {
                 let hint = match name {
                     "<<" => Some("merging is not part of the scenario language: write the keys out".into()),
-                    _ if errors.is_full() => None,
                     _ => nearest(name, known.iter().copied())
                         .or_else(|| Some(format!("the keys of {} are: {}", self.what, known.join(", ")))),
                 };
@@ -148,19 +152,25 @@ impl<'a> Fields<'a> {
             (Some(first), Some(second)) if first.key.name != second.key.name => {
                 let message =
                     format!("{} is either {} or {}", self.what, quoted(&first.key.name), quoted(&second.key.name));
-                errors.add(second.key.span, message, Some("begin a new list item with `- ` for the second".into()));
+                // What is an item of a list is called "a …".
+                let hint = if self.what.starts_with('a') {
+                    "begin a new list item with `- ` for the second"
+                } else {
+                    "keep one of them"
+                };
+                errors.add(second.key.span, message, Some(hint.into()));
             }
             _ => {}
         }
     }
 
     fn has_misspelt(&self, name: &str) -> bool {
-        self.map.entries.iter().any(|entry| is_near(&entry.key.name, name))
+        self.map.entries.iter().take(1_000).any(|entry| is_near(&entry.key.name, name))
     }
 }
 
 /// How far apart two words may be to be taken for one another: a third of their letters.
-fn is_near(given: &str, name: &str) -> bool {
+pub(crate) fn is_near(given: &str, name: &str) -> bool {
     given != name && given.len() < 64 && distance(given, name) <= (name.chars().count().max(2) / 3).clamp(1, 3)
 }
 
@@ -246,7 +256,7 @@ macro_rules! mapping {
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 $crate::schema::mapping(
                     concat!($($doc),+),
-                    [$(($key, stringify!($need) == "required", $crate::schema::described(
+                    &[$(($key, stringify!($need) == "required", $crate::schema::described(
                         generator.subschema_for::<$type>(), concat!($($fdoc),+)))),+],
                     &[$($($one),+)?],
                 )

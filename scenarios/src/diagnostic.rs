@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn secrets_are_starred() {
-        let text = Text { name: "a".into(), text: "secret: abc".into(), secrets: vec![8..11] };
+        let text = Text { name: "a".into(), text: "secret: abc".into(), secrets: Vec::from([8..11]) };
         let mut found = Diagnostics::new(vec![text]);
         found.add(Span { source: 0, start: 0, end: 6 }, "wrong", None);
         assert!(found.render(true).contains("secret: ***"));

@@ -133,7 +133,7 @@ mapping! {
 
 mapping! {
     /// Something done in a channel.
-    Act, "an action's settings";
+    Act, "a `react`, `typing` or `read`";
     /// In which channel (its `id`); of a group of many, each time in one that the user watches.
     required "channel" channel: Reference = "lobby";
     /// How often, the whole cohort together.
@@ -168,7 +168,7 @@ mapping! {
     required "from" from: Factor = "1x";
     /// The factor of the last step.
     required "to" to: Factor = "4x";
-    /// How many steps, 2 to 1,000.
+    /// How many steps, 2 to 100.
     required "steps" steps: Whole = "4";
 }
 

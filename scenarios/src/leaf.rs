@@ -78,6 +78,9 @@ impl Leaf for Whole {
 
     fn parse(text: &str) -> Result<Self, String> {
         let (number, unit) = split(text);
+        if text.starts_with('-') {
+            return Err("it is negative".into());
+        }
         if !unit.is_empty() && !number.is_empty() {
             return Err(format!("it takes no unit, and nothing like {}", quoted(unit)));
         }
@@ -127,6 +130,9 @@ impl Leaf for Time {
         }
         while !rest.is_empty() {
             let (number, behind) = split(rest);
+            if rest.starts_with('-') {
+                return Err("it is negative".into());
+            }
             let end = behind.find(|c: char| c.is_ascii_digit() || c.is_whitespace()).unwrap_or(behind.len());
             let (unit, later) = behind.split_at(end);
             let value = decimal(number)?;
@@ -252,7 +258,9 @@ fn split(text: &str) -> (&str, &str) {
 /// The digits without their underscores.
 fn digits(text: &str) -> Result<String, String> {
     if !text.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(if text.is_empty() {
+        return Err(if text.starts_with('-') {
+            "it is negative".into()
+        } else if text.is_empty() {
             "it begins with no number".into()
         } else {
             format!("{} is no number", quoted(text))

@@ -67,7 +67,7 @@ fn put(node: &mut Node, steps: &[Key], value: Node, errors: &mut Diagnostics) {
         Kind::List(items) => match position(items, &step.name) {
             // `- send: …` is called after its only key, which is then the next step.
             Some(index) if is_called_after_key(&items[index], &step.name) => {
-                put(&mut items[index], steps, value, errors)
+                put(&mut items[index], steps, value, errors);
             }
             Some(index) => put(&mut items[index], rest, value, errors),
             None => {

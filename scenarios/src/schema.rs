@@ -12,7 +12,7 @@ pub fn schema() -> Value {
 }
 
 /// A mapping with these keys (name, whether it is required, schema) and no others, of which exactly one of `one_of` is there.
-pub(crate) fn mapping<const N: usize>(doc: &str, keys: [(&str, bool, Schema); N], one_of: &[&str]) -> Schema {
+pub(crate) fn mapping(doc: &str, keys: &[(&str, bool, Schema)], one_of: &[&str]) -> Schema {
     let required: Vec<&str> = keys.iter().filter(|(_, required, _)| *required).map(|(name, ..)| *name).collect();
     let properties: Map<String, Value> =
         keys.iter().map(|(name, _, schema)| ((*name).to_owned(), schema.clone().to_value())).collect();

@@ -2,6 +2,12 @@
 
 use granit_parser::{ErrorKind, ScanError};
 
+/// Whether an error is about a tab.
+pub(crate) fn is_tab(error: &ScanError) -> bool {
+    use ErrorKind as E;
+    matches!(error.kind(), E::TabNotAllowed | E::TabInBlockIndentation | E::TabInIndentation | E::TabInPlainScalar)
+}
+
 /// What a syntax error means, and what usually mends it.
 pub(crate) fn explain(error: &ScanError) -> (String, Option<&'static str>) {
     use ErrorKind as E;

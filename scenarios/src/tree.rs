@@ -125,12 +125,13 @@ enum OpenKind {
 
 impl<'a> Builder<'a> {
     fn run(&mut self, parser: Parser<'a, StrInput<'a>>) {
-        let mut documents = 0;
+        let (mut documents, mut broken) = (0, false);
         for event in parser {
             let (event, place) = match event {
                 Ok(event) => event,
                 Err(error) => {
                     self.syntax(&error);
+                    broken = true;
                     break;
                 }
             };
@@ -173,6 +174,9 @@ impl<'a> Builder<'a> {
         while !self.open.is_empty() {
             self.end(None);
         }
+        if let Some(root) = self.root.as_mut().filter(|_| broken) {
+            cut_along_the_end(root, self.text);
+        }
     }
 
     fn span(&self, place: Place) -> Span {
@@ -183,6 +187,7 @@ impl<'a> Builder<'a> {
 
     fn syntax(&mut self, error: &ScanError) {
         let start = self.from + self.shield.original(error.marker().byte_offset().unwrap_or_default());
+        let start = if crate::syntax::is_tab(error) { tab_at_or_after(self.text, start) } else { start };
         // The end of the file is no place to point to: its last character is.
         let start = start.min(self.text.trim_end().len().max(self.from));
         let end = self.text[start.min(self.text.len())..].chars().next().map_or(start, |c| start + c.len_utf8());
@@ -253,6 +258,33 @@ impl<'a> Builder<'a> {
             },
         }
     }
+}
+
+/// Marks what ends at a syntax error as cut off: a wrong indentation closes mappings that were meant to go on, and a
+/// forgotten bracket or quote makes several lines into one value.
+fn cut_along_the_end(node: &mut Node, text: &str) {
+    node.cut = true;
+    let several_lines = text.get(node.span.range()).is_some_and(|value| value.contains('\n'));
+    match &mut node.kind {
+        Kind::Scalar(scalar) if scalar.plain && several_lines => node.kind = Kind::Refused,
+        Kind::List(items) => items.last_mut().into_iter().for_each(|last| cut_along_the_end(last, text)),
+        Kind::Map(map) => map.entries.last_mut().into_iter().for_each(|last| cut_along_the_end(&mut last.value, text)),
+        Kind::Scalar(_) | Kind::Refused => {}
+    }
+}
+
+/// The parser tells of a tab where the value before it began.
+fn tab_at_or_after(text: &str, start: usize) -> usize {
+    let line = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let mut at = line;
+    for line in text[line..].split_inclusive('\n') {
+        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if let Some(tab) = line[..indent].find('\t') {
+            return at + tab;
+        }
+        at += line.len();
+    }
+    start
 }
 
 /// The name that a node is as a key.

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::diagnostic::{Diagnostics, Span, Text, quoted};
 use crate::tree::{Kind, Node, Scalar};
 
+/// Characters of a variable in a flow mapping, default included: a bound, so that a file of `${` is read in linear time.
+const LONGEST: usize = 512;
+
 /// The names of all variables that a scenario's values mention, also those with a default. Whatever is wrong with the
 /// text is left for [`crate::parse`] to say.
 pub fn variables_needed(text: &str) -> BTreeSet<String> {
@@ -100,7 +103,8 @@ impl Shield {
             shield.text.push_str(before);
             shield.text.push('$');
             rest = &rest[at + 1..];
-            let end = after.find(['}', '\n']).filter(|end| after[*end..].starts_with('}'));
+            let end = after.char_indices().take(LONGEST).find(|(_, c)| matches!(c, '}' | '\n'));
+            let end = end.filter(|(_, c)| *c == '}').map(|(end, _)| end);
             // `$${` is no variable.
             if let Some(end) = end.filter(|end| !before.ends_with('$') && is_name(name_and_default(&after[..*end]).0)) {
                 shield.stand_in(0);

@@ -20,10 +20,11 @@ impl Decode for Name {
         not_another_type(node, scalar, errors)?;
         let name = scalar.value.clone();
         let malformed = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-        if name.len() > LONGEST {
+        if name.is_empty() {
+            errors.add(node.span, "the name is empty", Some(hint.into()));
+        } else if name.len() > LONGEST {
             errors.add(node.span, format!("{} is longer than {LONGEST} characters", quoted(&scalar.raw)), None);
-        } else if name.is_empty() || name.contains(malformed) || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        {
+        } else if name.contains(malformed) || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             errors.add(node.span, format!("{} is not a name", quoted(&scalar.raw)), Some(hint.into()));
         } else if name.contains('.') {
             let hint = "dots part a metric from a cohort, and the keys of `--set`";

@@ -1,6 +1,6 @@
 //! Channels, who watches them, and whether who acts in them does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use measure::Cohort;
 
@@ -71,6 +71,7 @@ impl Check<'_> {
 
     fn members(&mut self, entry: &Channel) -> Vec<Cohort> {
         let everybody = self.file.cohorts.get().map_or(0, |list| list.items.len().min(MOST_COHORTS));
+        self.vague |= entry.members.given && entry.members.get().is_none();
         match entry.members.get() {
             None | Some(Members::All) => (0..everybody as Cohort).collect(),
             Some(Members::Some(list)) => {
@@ -81,10 +82,13 @@ impl Check<'_> {
                         "write `members: all`, or name some cohorts",
                     );
                 }
-                let mut members = Vec::new();
+                let (mut members, mut seen) = (Vec::new(), BTreeSet::new());
                 for item in &list.items {
-                    let Some(index) = self.resolve(Kind::Cohort, &item.value.0, item.span) else { continue };
-                    if members.contains(&(index as Cohort)) {
+                    let Some(index) = self.resolve(Kind::Cohort, &item.value.0, item.span) else {
+                        self.vague = true;
+                        continue;
+                    };
+                    if !seen.insert(index) {
                         self.error(
                             item.span,
                             format!("{} stands twice in `members`", quoted(&item.value.0)),

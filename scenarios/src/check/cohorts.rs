@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Check, Kind, LARGEST_MESSAGE, MOST_COHORTS, MOST_USERS, is_zero};
+use super::{Check, Kind, LARGEST_MESSAGE, MOST_COHORTS, MOST_USERS, grouped, is_zero};
 use crate::decode::Field;
 use crate::diagnostic::quoted;
 use crate::language::{ActionEntry, CohortEntry};
@@ -51,8 +51,8 @@ impl Check<'_> {
             let before = users;
             users = users.saturating_add(cohort.users);
             if users > MOST_USERS && before <= MOST_USERS {
-                let message = format!("with this cohort the run has {users} users");
-                self.error(item.value.users.span, message, format!("{MOST_USERS} are the most"));
+                let message = format!("with this cohort the run has {} users", grouped(users));
+                self.error(item.value.users.span, message, format!("{} are the most", grouped(MOST_USERS)));
             }
             cohorts.push(cohort);
         }
@@ -90,16 +90,36 @@ impl Check<'_> {
             );
         }
         let rate = ramp.and_then(|ramp| ramp.rate.get()).map_or(HARMLESS_RATE, |rate| rate.0);
+        let users = entry.users.get().map_or(1, |users| users.0);
+        if let Some(ramp) = ramp.filter(|_| rate > 0.0) {
+            self.no_month(
+                ramp.rate.span,
+                "at this rate joining takes",
+                Duration::from_secs((users as f64 / rate) as u64),
+            );
+            self.no_month(
+                ramp.delay.span,
+                "nobody joins for",
+                ramp.delay.get().map_or(Duration::ZERO, |delay| delay.0),
+            );
+        }
+        self.vague |= entry.actions.given && entry.actions.get().is_none_or(|list| list.partial);
         let actions = entry.actions.get().map(|list| list.items.iter()).into_iter().flatten();
         CohortSpec {
             name: entry.name.get().map(|name| name.0.clone()).unwrap_or_default(),
-            users: entry.users.get().map_or(1, |users| users.0),
+            users,
             transport: entry.transport.get().map_or(Transport::WebSocket, |word| word.0),
             ramp_rate: if rate > 0.0 { rate } else { HARMLESS_RATE },
             ramp_delay: ramp.and_then(|ramp| ramp.delay.get()).map_or(Duration::ZERO, |delay| delay.0),
             lifetime: entry.lifetime.get().map(|range| range.0),
             rejoin: entry.rejoin.get().map(|range| range.0),
-            actions: actions.filter_map(|item| self.action(&item.value)).collect(),
+            actions: actions
+                .filter_map(|item| {
+                    let action = self.action(&item.value);
+                    self.vague |= action.is_none();
+                    action
+                })
+                .collect(),
         }
     }
 

@@ -64,9 +64,6 @@ pub(crate) fn lower(file: &File, root: &Node, base_dir: &Path, errors: &mut Diag
     };
     check.watching(&scenario);
     scenario.thresholds = check.thresholds(&scenario);
-    if check.errors.is_empty() {
-        check.length(&scenario);
-    }
     scenario
 }
 
@@ -77,6 +74,8 @@ struct Check<'a> {
     errors: &'a mut Diagnostics,
     cohort_names: Names<'a>,
     channel_ids: Names<'a>,
+    /// Actions, members or canaries were refused: what seems not to be measured may be.
+    vague: bool,
 }
 
 /// Names and their indices.
@@ -113,7 +112,8 @@ impl<'a> Check<'a> {
             channels.iter().flat_map(|list| &list.items).map(|item| item.value.id.get().map(|id| id.0.as_str())),
             channels.is_none_or(|list| list.partial),
         );
-        Self { file, root, errors, cohort_names, channel_ids }
+        let vague = cohort_names.vague || channel_ids.vague;
+        Self { file, root, errors, cohort_names, channel_ids, vague }
     }
 
     fn error(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
@@ -141,7 +141,11 @@ impl<'a> Check<'a> {
     }
 
     fn probes(&mut self) -> ProbeSpec {
-        let Some(probes) = self.file.probes.get() else { return ProbeSpec::default() };
+        let Some(probes) = self.file.probes.get() else {
+            self.vague |= self.file.probes.given;
+            return ProbeSpec::default();
+        };
+        self.vague |= probes.canaries.get().is_none();
         let canaries = probes.canaries.get().map_or(1, |canaries| canaries.0);
         let send_rate = probes.send.get().map(|rate| rate.0);
         if canaries == 0 && send_rate.is_some_and(|rate| rate > 0.0) {
@@ -149,7 +153,7 @@ impl<'a> Check<'a> {
             self.error(probes.send.span, "without canaries nobody can send this", hint);
         }
         if canaries > MOST_CANARIES {
-            let message = format!("more than {MOST_CANARIES} canaries");
+            let message = format!("more than {} canaries", grouped(MOST_CANARIES));
             self.error(
                 probes.canaries.span,
                 message,
@@ -163,19 +167,26 @@ impl<'a> Check<'a> {
         ProbeSpec { canaries, send_rate: if canaries == 0 { 0.0 } else { send_rate.unwrap_or(DEFAULT_PROBE_RATE) } }
     }
 
-    /// The whole run must end in this month.
-    fn length(&mut self, scenario: &Scenario) {
-        let end = scenario.timeline().end;
-        if end > LONGEST_RUN {
-            let days = end.as_secs() / 86_400;
-            let span = self.file.cohorts.key;
-            self.error(
-                span,
-                format!("the whole run takes {days} days"),
-                "30 days are the most: raise the ramp rates, or shorten the phases",
-            );
+    /// A stretch that is too long for any run.
+    fn no_month(&mut self, span: Span, what: &str, length: Duration) {
+        if length > LONGEST_RUN {
+            let message = format!("{what} {} days", grouped(length.as_secs() / 86_400));
+            self.error(span, message, format!("a run takes {} days at most", LONGEST_RUN.as_secs() / 86_400));
         }
     }
+}
+
+/// A number with commas: 5,000,000.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 /// What a name may refer to.

@@ -1,19 +1,23 @@
 //! Phases: what happens after everybody has joined.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Check;
-use crate::decode::Field;
+use crate::decode::{Field, is_near};
 use crate::diagnostic::{Span, quoted};
 use crate::language::PhaseEntry;
 use crate::leaf::{Factor, Time};
 use crate::model::{Phase, Shape};
 use crate::timeline::Timeline;
+use crate::tree::Kind;
 use crate::words::Hold;
 
 /// Steps of one phase.
-const MOST_STEPS: u64 = 1_000;
-/// Swings of one wave: each is forty straight pieces.
+const MOST_STEPS: u64 = 100;
+/// Phases of a run.
+const MOST_PHASES: usize = 1_000;
+/// Swings of all waves: each is forty straight pieces.
 const MOST_SWINGS: u128 = 10_000;
 /// The shortest swing: the generator is told of rates, not of single events.
 const SHORTEST_SWING: Duration = Duration::from_millis(100);
@@ -25,18 +29,24 @@ impl Check<'_> {
             let hint = "`hold: 10m` is short for `phases: [{ hold: 10m }]`: keep one of them";
             self.error(hold.key, "the file has both `hold` and `phases`", hint);
         }
-        if !hold.given && !phases.given && !self.root.cut {
+        if !hold.given && !phases.given && !self.root.cut && !self.has_misspelt_phases() {
             let hint = "add `hold: 1m`, or `phases` with several stretches";
             self.error(self.root.span, "nothing says how long the run lasts", hint);
         }
         let mut found = Vec::new();
         if let Some(time) = hold.get() {
             let duration = self.long_enough(hold.span, Some(time));
+            self.no_month(hold.span, "this takes", duration);
             found.push(Phase { name: "hold".into(), duration, shape: Shape::Hold(1.0) });
         }
         let Some(list) = phases.get() else { return found };
         if list.items.is_empty() && !list.partial {
             self.error(phases.key, "`phases` is empty", "add at least one, such as `- hold: 1m`");
+        }
+        if list.items.len() > MOST_PHASES {
+            let message = format!("there are {} phases", list.items.len());
+            self.error(phases.key, message, format!("{MOST_PHASES} are the most"));
+            return found;
         }
         for item in &list.items {
             let before = found.len();
@@ -47,6 +57,8 @@ impl Check<'_> {
                 self.error(item.value.name.span, format!("a second phase is called {}", quoted(&name.0)), hint);
             }
         }
+        let length = found.iter().map(|phase| phase.duration).fold(Duration::ZERO, Duration::saturating_add);
+        self.no_month(phases.key, "all phases together take", length);
         distinguish(&mut found);
         found
     }
@@ -76,15 +88,22 @@ impl Check<'_> {
             let period = wave.period.get().map_or(duration, |period| period.0);
             if period < SHORTEST_SWING {
                 self.error(wave.period.span, "a swing takes at least 100ms", "give a longer `period`");
-            } else if duration.as_nanos() / period.as_nanos().max(1) > MOST_SWINGS {
-                self.error(wave.period.span, "the wave has more than 10,000 swings", "give a longer `period`");
+            } else {
+                let swings = |phase: &Phase| match phase.shape {
+                    Shape::Wave { period, .. } => phase.duration.as_nanos() / period.as_nanos().max(1),
+                    Shape::Hold(_) | Shape::Slope { .. } => 0,
+                };
+                let earlier: u128 = found.iter().map(swings).sum();
+                if earlier + duration.as_nanos() / period.as_nanos().max(1) > MOST_SWINGS {
+                    self.error(wave.period.span, "the waves have more than 10,000 swings", "give a longer `period`");
+                }
             }
             found.push(Phase { name: named("wave"), duration, shape: Shape::Wave { min, max, period } });
         } else if let Some(step) = entry.step.get() {
             let duration = self.long_enough(step.duration.span, step.duration.get());
             let steps = step.steps.get().map_or(2, |steps| steps.0);
             if !(2..=MOST_STEPS).contains(&steps) {
-                let hint = "give 2 to 1,000 steps; a single one is a `hold` with `at`";
+                let hint = "give 2 to 100 steps; a single one is a `hold` with `at`";
                 self.error(step.steps.span, format!("{steps} is no number of steps"), hint);
                 return;
             }
@@ -95,6 +114,15 @@ impl Check<'_> {
                 Phase { name: format!("{name}-{}", n + 1), duration: length, shape: Shape::Hold(factor) }
             }));
         }
+    }
+
+    /// Whether one of the keys that were reported as unknown was meant for what is missing.
+    fn has_misspelt_phases(&self) -> bool {
+        let Kind::Map(map) = &self.root.kind else { return false };
+        map.entries
+            .iter()
+            .take(1_000)
+            .any(|entry| is_near(&entry.key.name, "hold") || is_near(&entry.key.name, "phases"))
     }
 
     /// A phase's length; 1 s for one that was refused.
@@ -108,11 +136,12 @@ impl Check<'_> {
 
 /// Numbers phases whose kind gave them the same name.
 fn distinguish(phases: &mut [Phase]) {
-    let names: Vec<String> = phases.iter().map(|phase| phase.name.clone()).collect();
-    for (index, phase) in phases.iter_mut().enumerate() {
-        let earlier = names[..index].iter().filter(|name| **name == phase.name).count();
-        if earlier > 0 {
-            phase.name = format!("{}-{}", phase.name, earlier + 1);
+    let mut taken: BTreeMap<String, u32> = BTreeMap::new();
+    for phase in phases {
+        let times = taken.entry(phase.name.clone()).or_default();
+        *times += 1;
+        if *times > 1 {
+            phase.name = format!("{}-{times}", phase.name);
         }
     }
 }

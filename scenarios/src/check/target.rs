@@ -7,7 +7,12 @@ use crate::model::{TargetSpec, Tokens};
 
 impl Check<'_> {
     pub(super) fn target(&mut self, base_dir: &Path) -> TargetSpec {
-        let Some(target) = self.file.target.get() else { return TargetSpec::default() };
+        let Some(target) = self.file.target.get() else {
+            self.vague |= self.file.target.given;
+            return TargetSpec::default();
+        };
+        let refused = target.urls.given && target.urls.get().is_none_or(|list| list.partial);
+        self.vague |= refused || (target.url.given && target.url.get().is_none());
         if target.url.given && target.urls.given {
             self.error(target.urls.key, "the target has both `url` and `urls`", "keep one of them");
         }

@@ -9,12 +9,19 @@ use crate::diagnostic::quoted;
 use crate::language::ThresholdEntry;
 use crate::model::{Aggregate, Comparison, Scenario, Subject, Threshold};
 
+/// Conditions of a run.
+const MOST_THRESHOLDS: usize = 1_000;
 /// Where the histograms end, in microseconds: longer samples count as 60 s.
 const HISTOGRAM_END: f64 = 60e6;
 
 impl Check<'_> {
     pub(super) fn thresholds(&mut self, scenario: &Scenario) -> Vec<Threshold> {
-        let list = self.file.thresholds.get().map(|list| &list.items);
+        let field = &self.file.thresholds;
+        let list = field.get().map(|list| &list.items);
+        if list.is_some_and(|items| items.len() > MOST_THRESHOLDS) {
+            self.error(field.key, "there are too many thresholds", format!("{MOST_THRESHOLDS} are the most"));
+            return Vec::new();
+        }
         list.into_iter().flatten().filter_map(|item| self.threshold(&item.value, scenario)).collect()
     }
 
@@ -34,7 +41,7 @@ impl Check<'_> {
         };
         let subject = subject?;
         // What was refused may be what would be measured.
-        if self.errors.is_empty()
+        if !self.vague
             && let Err((message, hint)) = measured::check(subject, cohort, scenario)
         {
             self.error(entry.subject_span, message, hint);
