@@ -185,11 +185,11 @@ impl Core {
     fn pass_time(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         let gone = self.fleet.expire(now);
         // Who is free comes first, so that no shard of a lost agent goes to another lost one.
-        if let Some(id) = self.current().cloned() {
-            if self.fleet.generation() != self.told_generation {
-                self.told_generation = self.fleet.generation();
-                self.step_run(now, &id, Event::Idle(self.fleet.idle()), out);
-            }
+        if self.fleet.generation() != self.told_generation
+            && let Some(id) = self.current().cloned()
+        {
+            self.told_generation = self.fleet.generation();
+            self.step_run(now, &id, Event::Idle(self.fleet.idle()), out);
         }
         for (name, run, why) in gone {
             self.names.retain(|_, n| *n != name);

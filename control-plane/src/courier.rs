@@ -40,6 +40,8 @@ pub(crate) async fn run(
     tell: mpsc::Sender<(String, News)>,
 ) {
     let mut notes = VecDeque::new();
+    // While there is no answer, notes only queue up, so that a Close never waits behind them.
+    let mut is_up = true;
     let mut second = interval(LIVE_EVERY);
     second.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -47,7 +49,7 @@ pub(crate) async fn run(
             errand = errands.recv() => match errand {
                 Some(Errand::Note(note)) if notes.len() < NOTES_MAX => {
                     notes.push_back(note);
-                    deliver(&data_plane, &mut notes).await;
+                    is_up = is_up && deliver(&data_plane, &mut notes).await;
                 }
                 Some(Errand::Note(note)) => {
                     tracing::warn!(run, kind = note.kind, "a note is dropped: the data plane is away");
@@ -64,26 +66,25 @@ pub(crate) async fn run(
             },
             _ = second.tick() => {
                 let answer = data_plane.live(&run).await;
-                let is_up = answer.is_ok();
+                is_up = answer.is_ok();
                 if tell.send((run.clone(), News::Live(answer))).await.is_err() {
                     return;
                 }
-                if is_up {
-                    deliver(&data_plane, &mut notes).await;
-                }
+                is_up = is_up && deliver(&data_plane, &mut notes).await;
             }
         }
     }
 }
 
-/// Brings notes in order; those that fail for want of an answer stay for the next time.
-async fn deliver(data_plane: &DataPlane, notes: &mut VecDeque<NoteRequest>) {
+/// Brings notes in order; those that fail for want of an answer stay for the next time. False if there was none.
+async fn deliver(data_plane: &DataPlane, notes: &mut VecDeque<NoteRequest>) -> bool {
     while let Some(note) = notes.front() {
         match data_plane.note(note.clone()).await {
-            Err(failure) if !failure.refused => return,
+            Err(failure) if !failure.refused => return false,
             Err(failure) => tracing::warn!(run = note.run, "the data plane refused a note: {}", failure.reason),
             Ok(()) => {}
         }
         notes.pop_front();
     }
+    true
 }

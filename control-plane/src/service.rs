@@ -74,7 +74,8 @@ impl Control for Service {
             Err(_) => return Err(Status::invalid_argument("the scenario takes too long to read")),
         };
         plan.workers = request.workers;
-        plan.probes = request.probes;
+        // What the scenario itself asks for, if canaries, is in the plan already.
+        plan.probes = plan.probes.max(request.probes);
         let submit = |reply| Command::Submit(Box::new(request), Box::new(plan), reply);
         let submitted = self.director.ask(submit).await??;
         Ok(Response::new(SubmitReply { run: submitted.run, dir: submitted.dir }))

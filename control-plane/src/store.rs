@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::run::{Outcome, RunState, Verdict};
 use crate::view::{EventView, RunView};
 
+/// Runs of earlier lives that are known; older ones stay on disk.
+const EARLIER_MAX: usize = 1_000;
+
 /// A line of a run's file. Nothing secret is in it: neither scenario nor target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,7 +45,7 @@ impl Store {
         Ok(Self { dir: runs })
     }
 
-    /// The runs of earlier lives, oldest first. One that did not end was interrupted.
+    /// The newest runs of earlier lives, oldest first. One that did not end was interrupted.
     pub(crate) fn earlier(&self) -> Vec<RunView> {
         let Some(dir) = &self.dir else { return Vec::new() };
         let files = match std::fs::read_dir(dir) {
@@ -61,6 +64,7 @@ impl Store {
         };
         let mut runs: Vec<RunView> = files.filter_map(read).collect();
         runs.sort_by(|a, b| (&a.submitted, &a.id).cmp(&(&b.submitted, &b.id)));
+        runs.drain(..runs.len().saturating_sub(EARLIER_MAX));
         runs
     }
 

@@ -23,6 +23,7 @@ pub(crate) fn plan_of(submitted: &proto::control::Scenario) -> Result<Plan, Stri
         phases: timeline.phases.into_iter().map(|(name, start, _)| Phase { name, start }).collect(),
         abort_on_worker_loss: scenario.on_worker_loss == scenarios::model::WorkerLoss::Abort,
         workers: 0,
-        probes: 0,
+        // Canaries need somebody who runs them.
+        probes: u32::from(scenario.probes.canaries > 0),
     })
 }

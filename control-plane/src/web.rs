@@ -60,13 +60,19 @@ impl From<Unanswered> for Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let (status, text) = match self {
+impl Problem {
+    fn words(self) -> (StatusCode, String) {
+        match self {
             Self::NotFound(text) => (StatusCode::NOT_FOUND, text),
             Self::Unanswered => (StatusCode::SERVICE_UNAVAILABLE, "the control plane is ending".to_owned()),
             Self::File(text) => (StatusCode::INTERNAL_SERVER_ERROR, text),
-        };
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, text) = self.words();
         (status, Html(pages::problem(&text))).into_response()
     }
 }
@@ -108,14 +114,30 @@ async fn file(State(director): State<Handle>, Path((id, name)): Path<(String, St
     files::serve(&find(&director, id).await?, &name).await
 }
 
-async fn api_fleet(State(director): State<Handle>) -> Result<Json<Vec<AgentView>>, Problem> {
+/// A [`Problem`] for programs.
+struct JsonProblem(Problem);
+
+impl<T: Into<Problem>> From<T> for JsonProblem {
+    fn from(problem: T) -> Self {
+        Self(problem.into())
+    }
+}
+
+impl IntoResponse for JsonProblem {
+    fn into_response(self) -> Response {
+        let (status, error) = self.0.words();
+        (status, Json(serde_json::json!({ "error": error }))).into_response()
+    }
+}
+
+async fn api_fleet(State(director): State<Handle>) -> Result<Json<Vec<AgentView>>, JsonProblem> {
     Ok(Json(director.ask(Command::Fleet).await?))
 }
 
-async fn api_runs(State(director): State<Handle>) -> Result<Json<Vec<RunView>>, Problem> {
+async fn api_runs(State(director): State<Handle>) -> Result<Json<Vec<RunView>>, JsonProblem> {
     Ok(Json(director.ask(Command::Runs).await?))
 }
 
-async fn api_run(State(director): State<Handle>, Path(id): Path<String>) -> Result<Json<RunView>, Problem> {
+async fn api_run(State(director): State<Handle>, Path(id): Path<String>) -> Result<Json<RunView>, JsonProblem> {
     Ok(Json(find(&director, id).await?))
 }

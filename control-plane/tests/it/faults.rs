@@ -156,3 +156,36 @@ async fn told_to_end_it_ends_with_everything_still_open() {
     control.end().await;
     assert!(started.elapsed() < limits().shutdown + std::time::Duration::from_secs(1));
 }
+
+fn deaf(order: &Order) -> Vec<Report> {
+    if matches!(order, Order::Stop(_)) { Vec::new() } else { obedient(order) }
+}
+
+#[tokio::test]
+async fn told_to_end_it_closes_the_run_even_if_nobody_heeds() {
+    let data_plane = FakeDataPlane::default();
+    let (address, _alive) = data_plane.anywhere();
+    let control = serve(address, limits(), None).await;
+    let _worker = join(control.grpc, hello("w", AgentKind::Worker, 10), deaf).await;
+    let mut watch = control.watch(&control.submit("10 60000", 0).await).await;
+    watch.until_state(RunState::Running).await;
+    let started = tokio::time::Instant::now();
+    control.end().await;
+    assert!(started.elapsed() < limits().shutdown + std::time::Duration::from_secs(1));
+    let verdict = watch.ended().await.verdict.unwrap();
+    assert!(verdict.interrupted && verdict.reasons[0].contains("w is lost"), "{verdict:?}");
+    let (_, closes, _) = data_plane.told();
+    assert!(closes[0].interrupted && closes[0].lost_sources == ["w"], "{closes:?}");
+}
+
+#[tokio::test]
+async fn a_worker_that_ends_before_its_time_makes_the_run_invalid() {
+    let (address, _alive) = FakeDataPlane::default().anywhere();
+    let control = serve(address, limits(), None).await;
+    let _worker = join(control.grpc, hello("w", AgentKind::Worker, 10), brisk).await;
+    let mut watch = control.watch(&control.submit("10 60000", 0).await).await;
+    let verdict = watch.ended().await.verdict.unwrap();
+    assert_eq!(verdict.outcome(), Outcome::Invalid);
+    assert!(verdict.reasons[0].contains("s before the planned end"), "{verdict:?}");
+    control.end().await;
+}

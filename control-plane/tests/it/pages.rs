@@ -58,6 +58,8 @@ async fn people_see_fleet_runs_and_report() {
         );
     }
     assert!(get(control.web, "/runs/nobody").await.starts_with("HTTP/1.1 404"));
+    let answer = get(control.web, "/api/runs/nobody").await;
+    assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("{\"error\":"), "{answer}");
     assert!(get(control.web, "/nowhere").await.starts_with("HTTP/1.1 404"));
     control.end().await;
 }
