@@ -40,9 +40,17 @@ pub(crate) async fn drain(load: &Rc<Load>) {
     load.empty().await;
 }
 
-/// Ends all visits: what is not there now is lost.
+/// Ends all visits: what is not there now is lost. Where no last number was told, it is the highest that any user of the
+/// thread has seen.
 pub(crate) fn give_up(load: &Rc<Load>) {
-    for local in load.locals() {
+    let users = load.locals();
+    let (_, highest) = asks(load, &users);
+    for local in users {
+        for channel in load.user(local, |u| u.unknown_ends().collect::<Vec<_>>()).unwrap_or_default() {
+            let seq = highest.get(&channel).copied().unwrap_or_default();
+            load.step(local, Event::Drain);
+            load.step(local, Event::Last { channel, seq });
+        }
         if let Some(visit) = load.user(local, crate::user::User::visit) {
             load.step(local, Event::GiveUp { visit });
         }

@@ -245,6 +245,10 @@ impl Load {
         for action in effects.actions {
             if action == Action::Left {
                 less(&self.here, &self.idle);
+                if self.user(local, User::is_drained) == Some(true) {
+                    // Not expected to be connected any more; whose visit was over was taken out by the schedule.
+                    self.planned(cohort, -1);
+                }
             }
             self.perform(local, action, due);
         }

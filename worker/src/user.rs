@@ -180,6 +180,11 @@ impl User {
         self.is_online() && self.exit == Exit::No
     }
 
+    /// Whether it leaves, or has left, because the run is over.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.exit == Exit::Drain
+    }
+
     /// The attempt to connect that counts.
     pub(crate) const fn epoch(&self) -> u32 {
         self.epoch
@@ -193,6 +198,11 @@ impl User {
     /// Its channels.
     pub(crate) fn channels(&self) -> impl Iterator<Item = ChannelId> + '_ {
         self.seats.iter().map(|seat| seat.channel)
+    }
+
+    /// Its channels whose last number it does not know.
+    pub(crate) fn unknown_ends(&self) -> impl Iterator<Item = ChannelId> + '_ {
+        self.seats.iter().filter(|seat| seat.end.is_none()).map(|seat| seat.channel)
     }
 
     /// The highest number it knows of a channel.

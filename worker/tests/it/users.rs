@@ -129,7 +129,7 @@ async fn everybody_gets_everything_and_the_books_say_so() {
     assert_eq!(all.receipts.len() as u64, count(Counter::Sent));
     assert_eq!(all.receipts.values().map(measure::Receipt::count).sum::<u64>(), samples(&all, Metric::Delivery));
     assert_eq!(count(Counter::Negative), 0);
-    for gauge in [Gauge::UsersConnected, Gauge::Watching, Gauge::InFlight] {
+    for gauge in [Gauge::UsersPlanned, Gauge::UsersConnected, Gauge::Watching, Gauge::InFlight] {
         assert_eq!(all.level(gauge), 0, "{gauge}");
     }
     let lag = pooled(&all, Metric::Lag);
@@ -161,7 +161,10 @@ async fn who_comes_and_goes_gets_all_in_between() {
     assert!(all.count(Counter::Connected) > 40, "{} connections", all.count(Counter::Connected));
     assert!(all.count(Counter::Expected) > 500, "{}", all.count(Counter::Expected));
     assert_eq!((all.count(Counter::Expected), all.count(Counter::Lost)), (all.count(Counter::Delivered), 0));
-    assert_eq!((all.level(Gauge::UsersConnected), all.level(Gauge::Watching)), (0, 0));
+    assert_eq!(
+        (all.level(Gauge::UsersConnected), all.level(Gauge::Watching), all.level(Gauge::UsersPlanned)),
+        (0, 0, 0)
+    );
 }
 
 #[tokio::test]
