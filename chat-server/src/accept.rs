@@ -28,16 +28,23 @@ pub(crate) struct Permit(#[expect(dead_code, reason = "held, not read")] Arc<Own
 /// Accepts until draining begins. Dropping the listener then refuses newcomers.
 pub(crate) async fn accept(app: Arc<App>, listener: TcpListener, router: Router) {
     let permits = Arc::new(Semaphore::new(app.config.connections_max.min(Semaphore::MAX_PERMITS)));
+    let mut resting = false;
     loop {
         let accepted = tokio::select! {
             () = app.draining.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         let stream = match accepted {
-            Ok((stream, _)) => stream,
+            Ok((stream, _)) => {
+                resting = false;
+                stream
+            }
             Err(error) => {
-                // Out of files, or a connection that was gone before we took it: others go on either way.
-                tracing::warn!("can't accept a connection: {error}");
+                // Out of files, or a connection that was gone before we took it: others go on either way. Said once,
+                // not at every try.
+                if !std::mem::replace(&mut resting, true) {
+                    tracing::warn!("can't accept connections, trying again: {error}");
+                }
                 tokio::time::sleep(REST).await;
                 continue;
             }

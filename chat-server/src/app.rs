@@ -117,11 +117,6 @@ impl App {
         self.channels.get(cid).ok_or_else(|| failure::not_found(format!("channel {cid:?}")))
     }
 
-    /// The channel of a message.
-    pub(crate) fn channel_of(&self, message: &str) -> Result<Arc<Cell>, ApiError> {
-        self.messages.get(message).ok_or_else(|| failure::not_found(format!("message {message:?}")))
-    }
-
     /// Changes a channel. Without a store its events leave at once, under the channel's lock. With one they leave, and
     /// this answers, once the change is on disk: nobody ever heard of what a crash can take back.
     pub(crate) async fn change<T>(

@@ -17,7 +17,7 @@ use wire::api;
 use wire::event::{Event, User};
 
 pub(crate) use log::{EventLog, TooOld};
-pub(crate) use messages::NewMessage;
+pub(crate) use messages::{NewMessage, Sent};
 pub(crate) use pages::Span;
 pub(crate) use reads::Read;
 pub(crate) use window::{Entry, Window};

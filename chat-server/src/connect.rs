@@ -91,10 +91,7 @@ pub(crate) async fn admit(app: &App, query: &crate::api::Parameters) -> Result<A
     if !limits::is_name(id) {
         return Err(failure::input("a user_id has 1 to 255 bytes and no control characters"));
     }
-    if serde_json::to_vec(&payload.user_details).map_or(0, |json| json.len()) > limits::CUSTOM_DATA {
-        return Err(failure::too_large("user_details", limits::CUSTOM_DATA));
-    }
-    let (user, changed) = app.users.upsert(id, &payload.user_details);
+    let (user, changed) = app.users.upsert(id, &payload.user_details)?;
     if let Some(store) = app.store.as_ref().filter(|_| changed) {
         store.keep(vec![Record::user(&user.show())]).await?;
     }

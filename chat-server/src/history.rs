@@ -41,6 +41,18 @@ impl App {
         }
     }
 
+    /// The channel of a message that can be changed: one in memory.
+    pub(crate) async fn channel_of(&self, id: &str) -> Result<Arc<Cell>, ApiError> {
+        match self.messages.get(id) {
+            Some(cell) => Ok(cell),
+            None if self.forgotten(id).await?.is_some() => Err(failure::not_allowed(format!(
+                "message {id:?} is too old to be changed: the channel has had {} newer ones",
+                self.config.window_messages
+            ))),
+            None => Err(failure::not_found(format!("message {id:?}"))),
+        }
+    }
+
     /// A page of a channel's messages, oldest first; answers to messages are not among them, unless `parent` asks for
     /// the answers to one message. A page that names a message which isn't there is empty.
     pub(crate) async fn page(

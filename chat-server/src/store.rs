@@ -36,6 +36,9 @@ const BATCH: usize = 1_024;
 /// How long a change waits for a slot, and then for its commit.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Bytes of the database's cache: what is asked for often is in the channels' own memory.
+const CACHE: usize = 64 * 1024 * 1024;
+
 /// The name of the database in the data directory.
 const FILE: &str = "chat.redb";
 
@@ -121,7 +124,9 @@ impl Store {
         std::fs::create_dir_all(directory)
             .with_context(|| format!("can't make the data directory {}", directory.display()))?;
         let file = directory.join(FILE);
-        let database = Database::create(&file)
+        let database = Database::builder()
+            .set_cache_size(CACHE)
+            .create(&file)
             .with_context(|| format!("can't open {}: is another chat server using it?", file.display()))?;
         let transaction = database.begin_write()?;
         for table in Table::ALL {

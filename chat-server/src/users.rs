@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value};
 use wire::event::User;
+use wire::{ApiError, limits};
 
+use crate::failure;
 use crate::sharded::{Sharded, lock};
 
 /// One user.
@@ -72,10 +74,22 @@ impl Users {
     }
 
     /// Creates or changes a user: fields that `details` has replace the old ones. `true` if that changed anything.
-    pub(crate) fn upsert(&self, id: &str, details: &Map<String, Value>) -> (Arc<UserCell>, bool) {
+    ///
+    /// # Errors
+    /// When the user would be too large with them; then nothing changes.
+    pub(crate) fn upsert(&self, id: &str, details: &Map<String, Value>) -> Result<(Arc<UserCell>, bool), ApiError> {
         let cell = self.get_or_create(id);
         let mut profile = lock(&cell.profile);
         let mut changed = false;
+        let is_new = |(key, value): (&String, &Value)| profile.custom.get(key) != Some(value);
+        if details.iter().any(is_new) {
+            let mut merged = profile.custom.clone();
+            merged.extend(details.clone());
+            let bytes = serde_json::to_vec(&merged).map_or(0, |json| json.len());
+            if bytes > limits::CUSTOM_DATA {
+                return Err(failure::too_large("the user's data", limits::CUSTOM_DATA));
+            }
+        }
         for (key, value) in details {
             match (key.as_str(), value) {
                 // These are the server's to say.
@@ -88,7 +102,7 @@ impl Users {
             }
         }
         drop(profile);
-        (cell, changed)
+        Ok((cell, changed))
     }
 
     /// Users that `pick` wants.

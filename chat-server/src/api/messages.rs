@@ -11,8 +11,9 @@ use wire::{ApiError, limits};
 
 use super::{Answer, Body, Call, ChannelName, Failure};
 use crate::app::{App, Cell};
-use crate::channel::NewMessage;
+use crate::channel::{Channel, NewMessage, Sent, Step};
 use crate::failure;
+use crate::time::Date;
 
 /// Fields of a message that only the server sets.
 const RESERVED: [&str; 13] = [
@@ -78,25 +79,27 @@ pub(crate) async fn send(
     if !Arc::ptr_eq(&owner, &cell) {
         return Err(failure::input(format!("message id {id:?} is in use in another channel")).into());
     }
-    if taken && let Some(old) = app.forgotten(&id).await? {
-        app.messages.remove(&id);
+    let in_memory = cell.lock().channel.message(&id).is_ok();
+    if !in_memory && let Some(old) = app.forgotten(&id).await? {
+        if taken {
+            app.messages.remove(&id);
+        }
         return repeated(&call, old, &cell, &user.id).map_err(Failure);
     }
     let OutgoingMessage { text, parent_id, custom, .. } = message;
     let new = NewMessage { id: id.clone(), text, parent_id, custom, user: user.show() };
     let slow = app.config.slow_mode.map(|pause| i64::try_from(pause.as_micros()).unwrap_or(i64::MAX));
-    let sent = match app.change(&cell, |channel, at| channel.send(new, slow, at)).await {
-        Ok(sent) => sent,
-        Err(error) => {
-            if taken && cell.lock().channel.message(&id).is_err() {
-                app.messages.remove(&id);
-            }
-            return Err(error.into());
+    let send = |channel: &mut Channel, at: &Date| {
+        let step = channel.send(new, slow, at);
+        // Under the channel's lock: a caller who goes away while the message is kept must not leave the index wrong.
+        match &step {
+            Ok(Step { answer: Sent { evicted: Some(evicted), .. }, .. }) => app.forget(evicted),
+            Err(_) if taken => drop(app.messages.remove(&id)),
+            _ => {}
         }
+        step
     };
-    if let Some(evicted) = sent.evicted {
-        app.forget(&evicted);
-    }
+    let sent = app.change(&cell, send).await?;
     Ok(call.created(MessageAnswer { message: sent.message, ..MessageAnswer::default() }))
 }
 
@@ -122,7 +125,7 @@ pub(crate) async fn update(
     Body(SendMessage { mut message }): Body<SendMessage>,
 ) -> Result<Answer, Failure> {
     check(&mut message)?;
-    let cell = app.channel_of(&id)?;
+    let cell = app.channel_of(&id).await?;
     let OutgoingMessage { text, custom, .. } = message;
     let message = app.change(&cell, |channel, at| channel.update(&id, text, custom, call.token_user(), at)).await?;
     Ok(call.created(MessageAnswer { message, ..MessageAnswer::default() }))
@@ -130,7 +133,7 @@ pub(crate) async fn update(
 
 /// Deletes a message.
 pub(crate) async fn delete(State(app): State<Arc<App>>, call: Call, Path(id): Path<String>) -> Result<Answer, Failure> {
-    let cell = app.channel_of(&id)?;
+    let cell = app.channel_of(&id).await?;
     let message = app.change(&cell, |channel, at| channel.delete(&id, call.token_user(), at)).await?;
     Ok(call.ok(MessageAnswer { message, ..MessageAnswer::default() }))
 }
@@ -157,7 +160,7 @@ pub(crate) async fn replies(
         id_gt: text("id_gt"),
         id_gte: text("id_gte"),
     };
-    let cell = app.channel_of(&id)?;
+    let cell = app.channel_of(&id).await?;
     let messages = app.page(&cell, &page, Some(&id)).await?;
     Ok(call.ok(RepliesAnswer { messages, duration: String::new() }))
 }

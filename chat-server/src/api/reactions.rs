@@ -25,7 +25,7 @@ pub(crate) async fn add(
     if reaction.score == 0 {
         reaction.score = 1;
     }
-    let cell = app.channel_of(&id)?;
+    let cell = app.channel_of(&id).await?;
     let reacted = app.change(&cell, |channel, at| channel.react(reaction, enforce_unique, &user, at)).await?;
     let (message, reaction) = reacted;
     Ok(call.created(ReactionAnswer { message, reaction, ..ReactionAnswer::default() }))
@@ -38,7 +38,7 @@ pub(crate) async fn remove(
     Path((id, kind)): Path<(String, String)>,
 ) -> Result<Answer, Failure> {
     let user = call.user(&app, None)?.show();
-    let cell = app.channel_of(&id)?;
+    let cell = app.channel_of(&id).await?;
     let (message, reaction) = app.change(&cell, |channel, at| channel.unreact(&id, &kind, &user, at)).await?;
     Ok(call.ok(ReactionAnswer { message, reaction, ..ReactionAnswer::default() }))
 }

@@ -8,6 +8,9 @@ use super::{Channel, Entry, Step};
 use crate::failure;
 use crate::time::Date;
 
+/// Types of reactions to one message: every event about the message counts them all.
+const KINDS: usize = 100;
+
 impl Channel {
     /// Adds a reaction, or changes its score; with `unique` the user's other reactions to the message go.
     pub(crate) fn react(
@@ -21,6 +24,10 @@ impl Channel {
         let entry = self.window.get_mut(&id).ok_or_else(|| failure::not_found(format!("message {id:?}")))?;
         if entry.message.deleted_at.is_some() {
             return Err(failure::input(format!("message {id:?} is deleted")));
+        }
+        let counts = &entry.message.reaction_counts;
+        if counts.len() >= KINDS && !counts.contains_key(&reaction.kind) {
+            return Err(failure::input(format!("a message has at most {KINDS} types of reactions")));
         }
         reaction.user_id.clone_from(&user.id);
         reaction.created_at.clone_from(&at.text);

@@ -25,7 +25,7 @@ pub(crate) fn load(app: &App, store: &Store) -> anyhow::Result<()> {
         let user: User = parse(row?.1.value(), "a user")?;
         let mut details = user.custom;
         details.insert("name".to_owned(), user.name.into());
-        app.users.upsert(&user.id, &details);
+        app.users.upsert(&user.id, &details)?;
     }
     for row in transaction.open_table(Table::Channels.definition())?.iter()? {
         let stored: api::Channel = parse(row?.1.value(), "a channel")?;

@@ -97,6 +97,8 @@ async fn users_search_and_app() {
     let server = start().await;
     server.post("ann", "/users", json!({"users": {"ann": {"name": "Ann", "mood": "fine"}}})).await.good();
     server.post("ann", "/users", json!({"users": {"bob": {"name": "Bob"}}})).await.bad(403, 17);
+    let large = json!({"users": {"ann": {"bio": "x".repeat(6_000)}}});
+    server.post("ann", "/users", large).await.bad(413, 22);
     let path = format!("/users?api_key={KEY}");
     let body = json!({"users": {"bob": {"name": "Bob"}, "eve": {}}}).to_string();
     server.raw(Method::POST, &path, Some(&server_token()), body).await.good();

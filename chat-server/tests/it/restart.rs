@@ -100,6 +100,10 @@ async fn messages_that_left_memory_are_still_there() {
     assert_eq!(again["message"]["text"], "message 3", "a repeat of an old message");
     server.send("bob", "messaging/a", "m-03", "mine").await.bad(400, 4);
     server.get("ann", "/messages/nothing").await.bad(404, 16);
+    let change = json!({"message": {"text": "changed"}});
+    server.post("ann", "/messages/m-03", change).await.bad(403, 17);
+    server.create("ann", "messaging/b").await;
+    server.send("ann", "messaging/b", "m-03", "elsewhere").await.bad(400, 4);
     server.stop().await.unwrap();
 }
 
