@@ -8,7 +8,7 @@ use std::path::PathBuf;
 fn main() -> anyhow::Result<()> {
     let into = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "target/gallery".into()));
     std::fs::create_dir_all(&into)?;
-    for (name, result) in synthetic::gallery() {
+    for (name, result) in synthetic::gallery().into_iter().chain([("anything", synthetic::anything(1))]) {
         let html = reports::render::html(&result);
         let path = into.join(format!("{name}.html"));
         println!("{} ({} KiB)", path.display(), html.len() / 1024);

@@ -101,17 +101,12 @@ fn title(named: &str, steps: &[Step]) -> String {
         );
     }
     let (from, to) = (format::duration_us(first.p99), format::duration_us(last.p99));
-    let users = format!("{} to {} users", format::count(first.users as u64), format::count(last.users as u64));
-    let grew = last.users / first.users;
+    let users = format!("{} to {}", format::count(first.users as u64), format::count(last.users as u64));
     match last.p99 / first.p99 {
-        ratio if ratio > 1.5 => format!("{named} p99 rose from {from} to {to} from {users}, {} as many", times(grew)),
-        ratio if ratio < 0.67 => format!("{named} p99 fell from {from} to {to} from {users}"),
-        _ => format!("{named} p99 stayed flat, {from} and {to}, from {users}"),
+        ratio if ratio > 1.5 => format!("{named} p99 rose from {from} to {to} as users grew from {users}"),
+        ratio if ratio < 0.67 => format!("{named} p99 fell from {from} to {to} as users grew from {users}"),
+        _ => format!("{named} p99 stayed flat, {from} and {to}, as users grew from {users}"),
     }
-}
-
-fn times(ratio: f64) -> String {
-    format!("{} times", format::number(ratio))
 }
 
 fn table(steps: &[Step]) -> Table {

@@ -35,7 +35,7 @@ pub(super) fn section(result: &RunResult) -> Section {
     parts.push(latency::bands(&time, Metric::Delivery, "Delivery", 230.0));
     parts.extend(latency::heat(&time));
     parts.push(latency::bands(&time, Metric::Send, "Send", 170.0));
-    parts.push(errors::part(result, &time));
+    parts.extend(errors::parts(result, &time));
     parts.push(latency::bands(&time, Metric::Lag, "Generator lag", 140.0));
     parts.extend(machines::generator_cpu(&time));
     parts.extend(machines::node_cpu(&time));
