@@ -167,12 +167,21 @@ impl RunCell {
             Err(e) => (Stage::Open(run), Err(e)),
         };
         *self.lock() = stage;
-        if answer.is_ok()
-            && let Err(e) = std::fs::remove_file(&self.entry)
-        {
-            tracing::warn!(entry = %self.entry.display(), "can't remove the mark of an open run: {e}");
+        if answer.is_ok() {
+            self.unmark();
         }
         answer
+    }
+
+    /// The run is open no more; the last one's mark takes their directory with it.
+    fn unmark(&self) {
+        if let Err(e) = std::fs::remove_file(&self.entry) {
+            tracing::warn!(entry = %self.entry.display(), "can't remove the mark of an open run: {e}");
+        }
+        if let Some(marks) = self.entry.parent() {
+            // Fails while other runs are open, as it should.
+            let _ = std::fs::remove_dir(marks);
+        }
     }
 
     async fn wait(&self, request: &CloseRequest) {

@@ -56,3 +56,41 @@ fn tag(run: &RunState, series: Series) -> String {
 fn io_error<E: std::fmt::Debug>(error: E) -> io::Error {
     io::Error::other(format!("{error:?}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use base64::Engine as _;
+    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+    use measure::Histogram;
+
+    use crate::testing::{healthy, run};
+
+    #[test]
+    fn the_log_has_a_line_a_second_for_each_metric_and_cohort() {
+        let run = run("  - lost: count == 0\n", (0..3).map(|_| healthy()));
+        let mut log = Vec::new();
+        super::write(&run, &mut log).unwrap();
+        let (mut samples, mut starts, mut headers) = (BTreeMap::<String, u64>::new(), Vec::new(), 0);
+        for entry in IntervalLogIterator::new(&log) {
+            match entry.unwrap() {
+                LogEntry::Interval(line) => {
+                    let bytes = base64::prelude::BASE64_STANDARD.decode(line.encoded_histogram()).unwrap();
+                    let tag = line.tag().unwrap().as_str().to_owned();
+                    *samples.entry(tag).or_default() += Histogram::decode(&bytes).unwrap().count();
+                    starts.push(line.start_timestamp().as_secs_f64());
+                }
+                LogEntry::StartTime(at) | LogEntry::BaseTime(at) => {
+                    assert_eq!(at.as_secs(), 1_795_000_000);
+                    headers += 1;
+                }
+            }
+        }
+        assert_eq!(headers, 2, "both StartTime and BaseTime: readers differ in which they take");
+        for (tag, n) in [("delivery", 150), ("delivery/fans", 150), ("send", 15), ("send/fans", 15), ("lag/fans", 15)] {
+            assert_eq!(samples[tag], n, "{tag}");
+        }
+        assert!(starts.is_sorted() && starts.last() == Some(&2.0));
+    }
+}

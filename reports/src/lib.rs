@@ -23,6 +23,8 @@ mod source;
 mod sources;
 mod store;
 mod summary;
+#[cfg(test)]
+mod testing;
 mod thresholds;
 mod timeline;
 mod verdict;

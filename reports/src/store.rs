@@ -123,6 +123,7 @@ impl Store {
         let mut journal = Journal::create(&path).map_err(|e| Refusal::disk(&path, e))?;
         journal.append(Event::Open(request.clone())).map_err(|e| Refusal::disk(&path, e))?;
         let entry = self.dir.join(OPEN_RUNS).join(&request.run);
+        files::writable(&self.dir.join(OPEN_RUNS)).map_err(|e| Refusal::disk(&entry, e))?;
         files::write(&entry, dir.to_string_lossy().as_bytes()).map_err(|e| Refusal::disk(&entry, e))?;
         let run = request.run.clone();
         let state = RunState::new(Opened { request, scenario: scenario.into(), dir });

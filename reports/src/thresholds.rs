@@ -111,3 +111,33 @@ impl Numbers {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::result::ThresholdResult;
+    use crate::testing::{count, healthy, put, result, run};
+    use measure::{Counter, Metric};
+
+    fn judged(thresholds: &str) -> Vec<ThresholdResult> {
+        let seconds = (0..10).map(|s| {
+            let mut interval = healthy();
+            put(&mut interval, Metric::Send, if s < 4 { 1_000 } else { 70_000 }, 5);
+            count(&mut interval, Counter::Lost, u64::from(s == 6));
+            interval
+        });
+        result(&run(thresholds, seconds)).thresholds
+    }
+
+    #[test]
+    fn it_is_known_when_each_first_failed() {
+        let all = judged(
+            "  - send: p(99) < 50ms\n  - lost: count == 0\n  - delivery: p(50) < 3ms\n  - sent: rate > 4/s\n  - sent: rate > 6/s\n",
+        );
+        let told: Vec<_> = all.iter().map(|t| (t.held, t.first_failed_at_s)).collect();
+        let failed = |at| (Some(false), at);
+        let held = (Some(true), None);
+        assert_eq!(told, [failed(Some(4)), failed(Some(6)), held, held, failed(None)]);
+        assert_eq!(all.iter().map(|t| t.unit.as_str()).collect::<Vec<_>>(), ["us", "count", "us", "per_s", "per_s"]);
+        assert_eq!((all[1].measured, all[3].measured), (Some(1.0), Some(5.0)));
+    }
+}

@@ -174,3 +174,101 @@ fn broken(threshold: &ThresholdResult) -> Option<String> {
         _ => Some(format!("asked {text}, and nothing was measured to judge it by")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{count, healthy, level, put, result, run};
+    use measure::{Interval, Metric};
+
+    const FAST: &str = "  - delivery: p(99) < 100ms\n";
+
+    fn judged(thresholds: &str, change: impl Fn(usize, &mut Interval)) -> (Outcome, Vec<String>) {
+        let second = |i| {
+            let mut interval = healthy();
+            change(i, &mut interval);
+            interval
+        };
+        let verdict = result(&run(thresholds, (0..10).map(second))).verdict;
+        (verdict.outcome, verdict.reasons)
+    }
+
+    #[test]
+    fn a_healthy_run_passes_without_a_reason() {
+        assert_eq!(judged(FAST, |_, _| {}), (Outcome::Passed, vec![]));
+    }
+
+    #[test]
+    fn a_threshold_fails_with_both_numbers() {
+        let (outcome, reasons) = judged("  - delivery: p(99) < 1ms\n  - lost: count == 0\n", |_, _| {});
+        assert_eq!((outcome, reasons.len()), (Outcome::Failed, 1));
+        assert!(reasons[0].contains("asked delivery: p(99) < 1ms, measured 2.00"), "{reasons:?}");
+    }
+
+    #[test]
+    fn a_threshold_without_anything_to_judge_fails() {
+        let (outcome, reasons) = judged("  - connect: p(99) < 1s\n", |_, _| {});
+        assert_eq!(outcome, Outcome::Failed, "{reasons:?}");
+        assert!(reasons[0].contains("nothing was measured"), "{reasons:?}");
+    }
+
+    #[test]
+    fn a_late_generator_is_no_verdict_about_the_service() {
+        let (outcome, reasons) = judged("  - delivery: p(99) < 1ms\n", |_, i| put(i, Metric::Lag, 300_000, 5));
+        assert_eq!((outcome, reasons.len()), (Outcome::Invalid, 2), "invalid first, and what failed is still said");
+        assert!(reasons[0].contains("load generator was late") && reasons[1].contains("asked"), "{reasons:?}");
+    }
+
+    #[test]
+    fn a_worker_at_its_limit_for_long_is_invalid_and_for_a_moment_is_not() {
+        let busy = |i: &mut Interval| level(i, Gauge::ProcessCpuMilli, 1_950);
+        assert_eq!(
+            judged(FAST, |s, i| if s < 4 {
+                busy(i)
+            })
+            .0,
+            Outcome::Passed
+        );
+        let (outcome, reasons) = judged(FAST, |s, i| {
+            if s < 6 {
+                busy(i)
+            }
+        });
+        assert!(outcome == Outcome::Invalid && reasons[0].contains("worker-1 was at its limit for 6 s"), "{reasons:?}");
+    }
+
+    #[test]
+    fn dropped_actions_make_another_load() {
+        let (outcome, reasons) = judged(FAST, |s, i| count(i, Counter::Dropped, u64::from(s == 3)));
+        assert!(outcome == Outcome::Invalid && reasons[0].contains("1 of 50"), "{reasons:?}");
+    }
+
+    #[test]
+    fn users_that_the_target_turned_away_are_a_finding_and_others_are_not() {
+        let short = |i: &mut Interval| level(i, Gauge::UsersConnected, 7);
+        let (outcome, reasons) = judged(FAST, |_, i| {
+            short(i);
+            count(i, Counter::ConnectFailed, 3);
+        });
+        assert!(outcome == Outcome::Failed && reasons[0].contains("7 of 10"), "{reasons:?}");
+        let (outcome, reasons) = judged(FAST, |_, i| short(i));
+        assert!(outcome == Outcome::Invalid && reasons[0].contains("generator was too"), "{reasons:?}");
+    }
+
+    #[test]
+    fn nothing_is_not_a_success() {
+        let empty = |_: usize, i: &mut Interval| *i = Interval::default();
+        assert_eq!(judged("  - lost: count == 0\n", empty).0, Outcome::Invalid);
+        let (outcome, reasons) = judged(FAST, |_, i| i.counters.retain(|k, _| k.counter != Counter::Delivered));
+        assert!(outcome == Outcome::Invalid && reasons[0].contains("None of 500"), "{reasons:?}");
+    }
+
+    #[test]
+    fn a_contradiction_between_recorders_and_report_is_found() {
+        let mut run = run(FAST, (0..10).map(|_| healthy()));
+        run.sources[0].goodbye.as_mut().unwrap().samples += 1;
+        let result = result(&run);
+        assert!(!result.conservation.holds && result.verdict.outcome == Outcome::Invalid);
+        assert!(result.verdict.reasons[0].contains("601 samples"), "{:?}", result.verdict.reasons);
+    }
+}

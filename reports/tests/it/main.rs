@@ -1,5 +1,7 @@
 //! The data plane over its real gRPC services and its real files, and the report in all its shapes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod closing;
 mod conservation;
 mod measured;

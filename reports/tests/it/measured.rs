@@ -29,9 +29,7 @@ pub(crate) fn second(random: &mut Random, second: u64, users: u64) -> Interval {
     let at = |s: u64| Some(Timestamp::from_nanos(START_NS + s * 1_000_000_000 + 3_000_000));
     let mut interval = Interval { start: at(second), end: at(second + 1), ..Interval::default() };
     let fans = Some(0);
-    let mut series = |metric: Metric, cohort| {
-        interval.histograms.entry(Series { metric, cohort }).or_insert_with(Histogram::new).clone()
-    };
+    let mut series = |metric: Metric, cohort| interval.histograms.entry(Series { metric, cohort }).or_default().clone();
     let (mut delivery, mut send, mut lag) =
         (series(Metric::Delivery, fans), series(Metric::Send, fans), series(Metric::Lag, None));
     let messages = 1 + random.below(5);
