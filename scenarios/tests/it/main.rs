@@ -3,5 +3,6 @@
 mod broken;
 mod fuzz;
 mod json;
+mod plans;
 mod shards;
 mod shipped;
