@@ -37,9 +37,10 @@ pub(crate) async fn connect(
     let permit = request.extensions_mut().remove::<Permit>();
     let tasks = app.tasks.clone();
     tasks.spawn(async move {
-        let _permit = permit;
-        if let Some((stream, early)) = upgraded(upgrade, app.config.request_timeout).await {
-            serve(app, stream, early, admitted).await;
+        let Some((stream, early)) = upgraded(upgrade, app.config.request_timeout).await else { return };
+        match admitted {
+            Ok(user) => serve(&app, stream, &early, &user, permit),
+            Err(error) => refuse(&app, stream, error).await,
         }
     });
     let mut response = Response::new(axum::body::Body::empty());
@@ -105,22 +106,17 @@ async fn upgraded(upgrade: hyper::upgrade::OnUpgrade, patience: Duration) -> Opt
     Some((parts.io.into_inner(), parts.read_buf))
 }
 
-async fn serve(app: Arc<App>, stream: TcpStream, early: Bytes, admitted: Result<Arc<UserCell>, ApiError>) {
-    match admitted {
-        Ok(user) => {
-            let connection = app.open(&user, false);
-            connection.outbox.push(&encode(&app.health_check(&connection, true)));
-            if app.draining.is_cancelled() {
-                connection.outbox.close(close::GOING_AWAY, "the server is shutting down");
-            }
-            session::run(app, stream, early, connection).await;
-        }
-        Err(error) => Box::pin(refuse(app, stream, error)).await,
+fn serve(app: &Arc<App>, stream: TcpStream, early: &Bytes, user: &Arc<UserCell>, permit: Option<Permit>) {
+    let connection = app.open(user, false);
+    connection.outbox.push(&encode(&app.health_check(&connection, true)));
+    if app.draining.is_cancelled() {
+        connection.outbox.close(close::GOING_AWAY, "the server is shutting down");
     }
+    session::spawn(app, stream, early, connection, permit);
 }
 
 /// Says why, then closes for good.
-async fn refuse(app: Arc<App>, mut stream: TcpStream, error: ApiError) {
+async fn refuse(app: &App, mut stream: TcpStream, error: ApiError) {
     let event = Event {
         kind: kind::CONNECTION_ERROR.to_owned(),
         created_at: crate::time::Date::now().text,

@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, IoSlice};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -17,6 +16,7 @@ use wire::event::{Event, kind};
 use wire::frame::{Decoder, Opcode, Received, Role, server_close, server_frame};
 use wire::{close, limits};
 
+use crate::accept::Permit;
 use crate::app::App;
 use crate::channel::encode;
 use crate::connection::Connection;
@@ -54,37 +54,45 @@ struct Session {
     app: Arc<App>,
     /// Taken from the outbox; the first may be written in part.
     sending: VecDeque<Bytes>,
+    /// Held, not read.
+    _permit: Option<Permit>,
 }
 
-/// Serves a connection until it ends; `early` is what came behind the handshake.
-pub(crate) async fn run(app: Arc<App>, stream: TcpStream, early: Bytes, connection: Arc<Connection>) {
+/// Serves a connection until it ends, in a task of its own: the handshake's larger one can go. `early` is what came
+/// behind the handshake.
+pub(crate) fn spawn(
+    app: &Arc<App>,
+    stream: TcpStream,
+    early: &Bytes,
+    connection: Arc<Connection>,
+    permit: Option<Permit>,
+) {
     let mut session = Session {
         stream,
         decoder: Decoder::new(Role::Server, limits::CLIENT_FRAME),
         connection,
-        app,
+        app: app.clone(),
         sending: VecDeque::new(),
+        _permit: permit,
     };
-    let mut end = None;
-    if !early.is_empty() {
-        end = session.receive(&mut early.to_vec());
-    }
-    let end = match end {
-        Some(end) => end,
-        None => std::future::poll_fn(|cx| Pin::new(&mut session).poll(cx)).await,
-    };
-    session.app.disconnect(&session.connection);
-    // Boxed: only connections that end need the room for it.
-    Box::pin(session.finish(end)).await;
+    let ended = if early.is_empty() { None } else { session.receive(&mut early.to_vec()) };
+    app.tasks.spawn(async move {
+        let end = match ended {
+            Some(end) => end,
+            None => std::future::poll_fn(|cx| session.poll(cx)).await,
+        };
+        session.app.disconnect(&session.connection);
+        // Boxed: only connections that end need the room for it.
+        Box::pin(session.finish(end)).await;
+    });
 }
 
 impl Session {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
-        let this = &mut *self;
-        if let Poll::Ready(end) = this.poll_read(cx) {
-            return Poll::Ready(end);
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        match self.poll_read(cx) {
+            Poll::Ready(end) => Poll::Ready(end),
+            Poll::Pending => self.poll_write(cx),
         }
-        this.poll_write(cx)
     }
 
     /// Reads until nothing is there any more.
