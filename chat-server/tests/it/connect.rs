@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use futures_util::SinkExt as _;
 use http::Method;
+use measure::SplitMix64;
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::tungstenite::Message;
 use wire::token::{Claims, TokenKey};
 
@@ -94,6 +96,34 @@ async fn bad_frames_close_with_their_code_and_others_go_on() {
     bob.say(r#"[{"type":"health.check"}]"#).await;
     assert_eq!(bob.event().await["type"], "health.check");
     assert_eq!(server.stats().await["closed_protocol"], 3);
+}
+
+/// Bytes of a seed; every other time they begin like a masked frame.
+fn garbage(seed: u64) -> Vec<u8> {
+    let mut random = SplitMix64::new(seed);
+    let mut bytes: Vec<u8> = (0..random.next_u64() % 2_000).map(|_| random.next_u64() as u8).collect();
+    if seed.is_multiple_of(2) && bytes.len() > 2 {
+        bytes[0] = 0x80 | (random.next_u64() % 11) as u8;
+        bytes[1] |= 0x80;
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_hurts_nobody_else() {
+    let server = start().await;
+    let mut bob = server.connect("bob").await;
+    for seed in 0..60 {
+        let mut socket = server.connect("ann").await;
+        let raw = socket.stream.get_mut();
+        soon(raw.write_all(&garbage(seed))).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let mut stranger = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        soon(stranger.write_all(&garbage(seed))).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        bob.say(r#"[{"type":"health.check"}]"#).await;
+        assert_eq!(bob.event().await["type"], "health.check", "seed {seed}");
+    }
+    server.until("connections", 1).await;
+    server.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
