@@ -58,7 +58,7 @@ impl Scale {
         if high == 0.0 {
             (low, high) = (300.0, 3_000.0);
         }
-        let (low, mut high) = (step_125(low, false), step_125(high * 1.02, true));
+        let (low, mut high) = (step_125(low * 0.98, false), step_125(high * 1.02, true));
         while high < low * 9.9 {
             high = step_125(high * 1.01, true);
         }

@@ -1,4 +1,4 @@
-// Tests a report from within, in the browser, and leaves what it found in `data-found` of the root element.
+// Tests a report from within, in the browser, and leaves what it found in `data-found` of the root element of the page around it.
 "use strict";
 addEventListener("load", () => {
   const found = [], wide = document.documentElement.clientWidth;
@@ -37,5 +37,6 @@ addEventListener("load", () => {
   } else if (document.querySelector("figure.time")) found.push("the script did not run");
   for (const details of document.querySelectorAll("details")) details.open = true;
   tooWide("with all tables open");
-  document.documentElement.dataset.found = found.join(" | ");
+  if (innerWidth !== Number(frameElement.width)) found.push("the screen is " + innerWidth + " px wide");
+  parent.document.documentElement.dataset.found = found.join(" | ");
 });
