@@ -48,7 +48,14 @@ pub(crate) struct Item<T> {
 impl<T: Decode> Decode for List<T> {
     fn decode(node: &Node, errors: &mut Diagnostics) -> Option<Self> {
         let Kind::List(nodes) = &node.kind else {
-            wrong_kind(node, "a list", Some("each item begins with `- `, or the whole reads `[a, b]`".into()), errors);
+            wrong_kind(node, "a list", Some("put `- ` before the first key of each item".into()), errors);
+            // The dashes were forgotten: what is inside is checked all the same, key by key.
+            if let Kind::Map(map) = &node.kind {
+                for entry in &map.entries {
+                    let part = Map { entries: vec![entry.clone()] };
+                    let _ = T::decode(&Node { span: entry.key.span, kind: Kind::Map(part), cut: true }, errors);
+                }
+            }
             return None;
         };
         let items: Vec<_> = nodes

@@ -143,6 +143,9 @@ impl Leaf for Time {
                 "m" => 60.0,
                 "h" => 3_600.0,
                 "d" => 86_400.0,
+                "" if later.trim_start().starts_with(char::is_alphabetic) => {
+                    return Err("the number and its unit are written together, as in `10s`".into());
+                }
                 "" => return Err("it has no unit: `s`, `ms`, `m`, `h`".into()),
                 other => return Err(format!("the unit {} is unknown: it is one of us, ms, s, m, h, d", quoted(other))),
             };

@@ -54,7 +54,10 @@ pub fn parse(source: &Source) -> Result<Scenario, Diagnostics> {
         source.overrides.iter().map(|flag| Text { name: "--set".into(), text: flag.clone(), secrets: Vec::new() });
     let mut errors = Diagnostics::new(std::iter::once(Text { text, ..file }).chain(flags).collect());
 
-    let mut root = crate::tree::read(0, 0, &mut errors);
+    let (mut root, broken_at) = crate::tree::read_until(0, 0, &mut errors);
+    if let Some(at) = broken_at {
+        look_behind(at, source, &mut errors);
+    }
     for flag in 1..=source.overrides.len() {
         crate::overrides::apply(&mut root, flag, &mut errors);
     }
@@ -74,6 +77,33 @@ pub fn parse(source: &Source) -> Result<Scenario, Diagnostics> {
             errors.sort();
             Err(errors)
         }
+    }
+}
+
+/// Finds what is wrong behind a syntax error: if the file can be read without the line of the error, or without the one
+/// before (where a bracket was left open), what stands behind it is checked as far as it doesn't depend on the rest.
+fn look_behind(at: usize, source: &Source, errors: &mut Diagnostics) {
+    let text = errors.texts()[0].clone();
+    let lines = text.text[..at].matches('\n').count();
+    for left_out in [Some(lines), lines.checked_sub(1)].into_iter().flatten() {
+        let mut without = String::with_capacity(text.text.len());
+        for (number, line) in text.text.split_inclusive('\n').enumerate() {
+            if number == left_out {
+                without.extend(line.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }));
+            } else {
+                without.push_str(line);
+            }
+        }
+        let mut found = Diagnostics::new(vec![Text { text: without, ..text.clone() }]);
+        let Some(mut root) = crate::tree::read(0, 0, &mut found).filter(|_| found.is_empty()) else { continue };
+        hide_secrets(&root, errors);
+        crate::tree::cut_everywhere(&mut root);
+        crate::variables::expand(&mut root, &source.variables, &mut found);
+        if let Some(file) = File::decode(&root, &mut found) {
+            crate::check::lower(&file, &root, &source.base_dir, &mut found);
+        }
+        let behind = text.text[at..].find('\n').map_or(text.text.len(), |end| at + end);
+        return errors.take_from(&found, behind);
     }
 }
 

@@ -74,8 +74,14 @@ pub(crate) struct Key {
     pub(crate) name: String,
 }
 
-/// Reads a text (source number `source`, starting at byte `from`) into a tree; errors go to `errors`. `None` if there is nothing to go on with.
+/// Reads a text (source number `source`, from byte `from` on) into a tree; errors go to `errors`. `None` if there is
+/// nothing to go on with.
 pub(crate) fn read(source: usize, from: usize, errors: &mut Diagnostics) -> Option<Node> {
+    read_until(source, from, errors).0
+}
+
+/// As [`read`], and where a syntax error ended it.
+pub(crate) fn read_until(source: usize, from: usize, errors: &mut Diagnostics) -> (Option<Node>, Option<usize>) {
     let text = errors.texts()[source].text.clone();
     let mut options = Options::default();
     options.disallow_directives = true;
@@ -95,8 +101,8 @@ pub(crate) fn read(source: usize, from: usize, errors: &mut Diagnostics) -> Opti
         root: None,
         sharing_told: false,
     };
-    builder.run(parser);
-    builder.root
+    let broken_at = builder.run(parser);
+    (builder.root, broken_at)
 }
 
 struct Builder<'a> {
@@ -124,14 +130,13 @@ enum OpenKind {
 }
 
 impl<'a> Builder<'a> {
-    fn run(&mut self, parser: Parser<'a, StrInput<'a>>) {
-        let (mut documents, mut broken) = (0, false);
+    fn run(&mut self, parser: Parser<'a, StrInput<'a>>) -> Option<usize> {
+        let (mut documents, mut broken_at) = (0, None);
         for event in parser {
             let (event, place) = match event {
                 Ok(event) => event,
                 Err(error) => {
-                    self.syntax(&error);
-                    broken = true;
+                    broken_at = Some(self.syntax(&error));
                     break;
                 }
             };
@@ -174,9 +179,10 @@ impl<'a> Builder<'a> {
         while !self.open.is_empty() {
             self.end(None);
         }
-        if let Some(root) = self.root.as_mut().filter(|_| broken) {
+        if let Some(root) = self.root.as_mut().filter(|_| broken_at.is_some()) {
             cut_along_the_end(root, self.text);
         }
+        broken_at
     }
 
     fn span(&self, place: Place) -> Span {
@@ -185,7 +191,7 @@ impl<'a> Builder<'a> {
         Span { source: self.source, start: place(range.start), end: place(range.end) }
     }
 
-    fn syntax(&mut self, error: &ScanError) {
+    fn syntax(&mut self, error: &ScanError) -> usize {
         let start = self.from + self.shield.original(error.marker().byte_offset().unwrap_or_default());
         let start = if crate::syntax::is_tab(error) { tab_at_or_after(self.text, start) } else { start };
         // The end of the file is no place to point to: its last character is.
@@ -193,6 +199,7 @@ impl<'a> Builder<'a> {
         let end = self.text[start.min(self.text.len())..].chars().next().map_or(start, |c| start + c.len_utf8());
         let (message, hint) = crate::syntax::explain(error);
         self.errors.add(Span { source: self.source, start, end }, message, hint.map(str::to_owned));
+        start
     }
 
     fn refuse_sharing(&mut self, span: Span, shares: bool, tagged: bool) {
@@ -257,6 +264,16 @@ impl<'a> Builder<'a> {
                 Some(None) => {}
             },
         }
+    }
+}
+
+/// Marks everything as cut off: what is missing may have stood in a line that was left out.
+pub(crate) fn cut_everywhere(node: &mut Node) {
+    node.cut = true;
+    match &mut node.kind {
+        Kind::List(items) => items.iter_mut().for_each(cut_everywhere),
+        Kind::Map(map) => map.entries.iter_mut().for_each(|entry| cut_everywhere(&mut entry.value)),
+        Kind::Scalar(_) | Kind::Refused => {}
     }
 }
 
