@@ -87,8 +87,7 @@ impl Session<'_> {
                 url.clone()
             }
             None => {
-                let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-                let room = sizes::Room { open_files, cores };
+                let room = sizes::Room::here(open_files);
                 let chosen_sizes = sizes::choose(self.loaded.users(), chosen.bundled(), self.args.workers, room);
                 workers = chosen_sizes.map_err(|text| Failure::new(Exit::Unavailable, text))?.workers;
                 probes = 1;

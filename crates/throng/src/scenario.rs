@@ -17,9 +17,14 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Users of the whole run.
+    /// Users of the whole run, canaries included.
     pub(crate) fn users(&self) -> u64 {
-        self.scenario.users()
+        self.scenario.users() + u64::from(self.scenario.probes.canaries)
+    }
+
+    /// Whether it leaves its target to the bundled server.
+    pub(crate) fn bundled(&self) -> bool {
+        self.scenario.target.urls.is_empty()
     }
 
     /// What a control plane is given.

@@ -27,6 +27,11 @@ pub(crate) struct Room {
 }
 
 impl Room {
+    /// This machine's, where a process may open so many files.
+    pub(crate) fn here(open_files: u64) -> Self {
+        Self { open_files, cores: std::thread::available_parallelism().map_or(1, usize::from) as u64 }
+    }
+
     /// Files of a worker that are not for users.
     pub(crate) fn beside_users(self) -> u64 {
         OTHER_FILES + CALLS_A_CORE * self.cores

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use proto::control::{Outcome, RunUpdate, Verdict};
+use serde_json::{Value, json};
 
 use super::Session;
 use super::control;
@@ -57,16 +58,25 @@ impl Session<'_> {
     }
 
     /// The summary of a run that ended in order.
-    fn report(&self, update: &RunUpdate) -> Result<Exit, Failure> {
+    fn report(&mut self, update: &RunUpdate) -> Result<Exit, Failure> {
         let verdict = update.verdict.clone().unwrap_or_default();
         let exit = exit_of(&verdict, !update.report_path.is_empty());
+        if update.report_path.is_empty() {
+            let text = format!("there is no report of the run\n{}", verdict.reasons.join("\n"));
+            return Err(Failure::new(exit, text));
+        }
+        // The data plane knows best where it is.
+        let page = Path::new(&update.report_path);
+        self.dir = page.parent().map(Path::to_owned);
         if !self.show() {
-            let reasons = verdict.reasons.join("\n");
-            if update.report_path.is_empty() {
-                return Err(Failure::new(exit, format!("there is no report of the run\n{reasons}")));
+            // On another host; but its verdict is here.
+            let (outcome, reasons) = (outcome_word(&verdict), &verdict.reasons);
+            if self.args.json {
+                let verdict = json!({"outcome": outcome, "reasons": reasons, "interrupted": verdict.interrupted});
+                println!("{}", json_line(&self.id, page, &verdict));
+            } else {
+                println!("{outcome}\n{}\nreport, on the data plane's host: {}", reasons.join("\n"), page.display());
             }
-            // The report is on another host; its verdict is here.
-            println!("{}\n{reasons}\nreport: {}", outcome_word(&verdict), update.report_path);
         }
         Ok(exit)
     }
@@ -83,7 +93,7 @@ impl Session<'_> {
         };
         let page = dir.join("report.html");
         if self.args.json {
-            println!("{}", json_line(dir, &result));
+            println!("{}", json_line(&result.run, &page, &json!(result.verdict)));
         } else {
             print!("{}", reports::render::text::summary(&result));
             println!("report: {}", page.display());
@@ -95,14 +105,9 @@ impl Session<'_> {
     }
 }
 
-fn json_line(dir: &Path, result: &reports::RunResult) -> serde_json::Value {
-    serde_json::json!({
-        "run": result.run,
-        "verdict": result.verdict,
-        "dir": dir,
-        "result": dir.join("result.json"),
-        "report": dir.join("report.html"),
-    })
+fn json_line(run: &str, page: &Path, verdict: &Value) -> Value {
+    let dir = page.parent().unwrap_or(Path::new(""));
+    json!({"run": run, "verdict": verdict, "dir": dir, "result": dir.join("result.json"), "report": page})
 }
 
 fn exit_of(verdict: &Verdict, reported: bool) -> Exit {

@@ -20,8 +20,8 @@ fn python() -> PathBuf {
 
 fn start(dir: &Path) -> (Server, String) {
     let secret = dir.join("secret");
-    std::fs::write(&secret, "a secret of this test\n").unwrap();
-    let secret = secret.to_str().unwrap();
+    std::fs::write(&secret, "a secret of this test\n").expect("the secret is written");
+    let secret = secret.to_str().expect("a plain path");
     let flags = ["chat-server", "--listen", "127.0.0.1:0", "--api-key", "it-key", "--api-secret-file", secret];
     let server = Server::start(&flags);
     let listen = server.ready["listen"].as_str().expect("an address").to_owned();

@@ -147,6 +147,21 @@ impl Run {
         ours.collect()
     }
 
+    /// Waits for the end of a run in which nothing goes wrong but, on a busy machine, the generator's own pace, about
+    /// which throng is honest. Answers the result.
+    pub(crate) fn end_well(&mut self) -> Value {
+        let code = self.end();
+        let result = self.result();
+        let reasons = result["verdict"]["reasons"].as_array().expect("reasons");
+        let slow = |reason: &Value| reason.as_str().is_some_and(|r| r.starts_with("The load generator was late"));
+        match code {
+            0 => assert_eq!(result["verdict"]["outcome"], "passed"),
+            2 if !reasons.is_empty() && reasons.iter().all(slow) => {}
+            _ => panic!("exit {code}, {reasons:?}\n{}", self.stderr()),
+        }
+        result
+    }
+
     /// The stored result.
     pub(crate) fn result(&self) -> Value {
         result(&self.out())

@@ -38,8 +38,7 @@ fn a_killed_data_plane_comes_back_and_nothing_is_lost() {
     run.wait_until_under_way();
     signal(run.processes("data-plane")[0], "KILL");
     eventually("it serves again", RUN_WITHIN, || run.stderr().contains("data-plane serves again"));
-    assert_eq!(run.end(), 0, "{}", run.stderr());
-    let result = run.result();
+    let result = run.end_well();
     assert_eq!(result["conservation"]["holds"], true, "{}", result["conservation"]);
     assert_eq!(result["completeness"]["expected"], result["completeness"]["delivered"]);
 }

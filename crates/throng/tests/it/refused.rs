@@ -5,8 +5,8 @@ use std::process::Command;
 use crate::harness::{SMALL, finish, throng};
 
 fn directory_with(scenario: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("s.yaml"), scenario).unwrap();
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(dir.path().join("s.yaml"), scenario).expect("the scenario is written");
     dir
 }
 

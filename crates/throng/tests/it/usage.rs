@@ -55,7 +55,8 @@ fn a_plan_says_what_a_scenario_needs() {
     let (code, stdout, stderr) = finish(throng().current_dir(dir.path()).args(["plan", "s.yaml", "--json"]));
     assert_eq!(code, 0, "{stderr}");
     let plan: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
-    assert_eq!(plan["users"], 100, "{plan}");
+    assert_eq!(plan["plan"]["users"], 100, "{plan}");
+    assert_eq!(plan["this_machine"], "suffices", "{plan}");
     let (code, stdout, _) = finish(throng().current_dir(dir.path()).args(["plan", "s.yaml"]));
     assert_eq!(code, 0);
     assert!(stdout.contains("100"), "{stdout}");
