@@ -82,7 +82,7 @@ impl Load {
         };
         let path = client::api::channel(&cid, "/message");
         let make = |sent| Some(wire::api::SendMessage { message: message(sent) });
-        let api = self.api_of(arrival.user);
+        let api = self.api_for_actions(arrival.user);
         // The answer repeats the message; that it is a good one is all that counts.
         let answer = api.call::<_, serde::de::IgnoredAny>(http::Method::POST, &path, caller(&identity), make).await?;
         Ok(Answer { sent: answer.sent, answered: answer.answered })
@@ -90,7 +90,7 @@ impl Load {
 
     async fn signal(&self, what: ActionKind, arrival: &Arrival, message_id: &str) -> Result<Answer, client::CallError> {
         let identity = self.identity(arrival.user);
-        let (api, call) = (self.api_of(arrival.user), caller(&identity));
+        let (api, call) = (self.api_for_actions(arrival.user), caller(&identity));
         let cid = self.plan.scenario.cid(arrival.channel);
         let sent = self.book.now();
         match what {

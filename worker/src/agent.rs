@@ -58,7 +58,7 @@ impl Agent {
             cores: machine.cores,
             memory_bytes: machine.memory,
             open_files: machine.open_files,
-            capacity: config.capacity.unwrap_or_else(|| machine.capacity()),
+            capacity: config.capacity.unwrap_or_else(|| machine.capacity(threads)),
             source_addresses: Vec::new(),
             clock_id: host_clock_id(),
             pid: std::process::id(),

@@ -12,14 +12,18 @@ use scenarios::Shard;
 use tokio::sync::Notify;
 
 use crate::frames::{Channels, Frames, Head};
+use crate::machine::CALLS_A_THREAD;
 use crate::plan::{SharedPlan, Start, apis};
 use crate::record::Book;
 use crate::session::Link;
 use crate::tokens::Identity;
 use crate::user::{Action, ChannelId, Effects, Event, User};
 
-/// HTTP connections of a thread to each endpoint: users share them, as they share a load balancer's.
-pub(crate) const HTTP_CONNECTIONS: usize = 32;
+/// Of a thread's connections for calls, those for watching, catching up and settling. Actions have the others to
+/// themselves, so that a crowd that joins does not stand in the way of messages.
+pub(crate) const ERRANDS: usize = 8;
+/// Those for actions.
+pub(crate) const ACTIONS: usize = CALLS_A_THREAD as usize - ERRANDS;
 /// A connection or a call that takes longer has failed.
 pub(crate) const WITHIN: Duration = Duration::from_secs(10);
 
@@ -45,8 +49,10 @@ pub(crate) struct Load {
     pub(crate) shard: Shard,
     /// What is measured.
     pub(crate) book: Book,
-    /// The API of each endpoint.
-    pub(crate) apis: Vec<Api>,
+    /// The API of each endpoint, for actions.
+    actions: Vec<Api>,
+    /// The same, for everything else.
+    errands: Vec<Api>,
     progress: Arc<Progress>,
     world: RefCell<World>,
     random: Cell<SplitMix64>,
@@ -76,7 +82,8 @@ impl Load {
         let world = World { users: std::iter::repeat_with(|| None).take(users).collect(), ..World::default() };
         let random = SplitMix64::of(&[plan.scenario.seed, u64::from(shard.index), u64::from(shard.count)]);
         Self {
-            apis: apis(&plan, HTTP_CONNECTIONS, WITHIN),
+            actions: apis(&plan, ACTIONS, WITHIN),
+            errands: apis(&plan, ERRANDS, WITHIN),
             plan,
             start,
             shard,
@@ -126,9 +133,14 @@ impl Load {
         self.plan.tokens.identity(&self.plan.scenario, user)
     }
 
-    /// The API that a user of the run calls.
+    /// The API that a user of the run calls for its actions.
+    pub(crate) fn api_for_actions(&self, user: u64) -> &Api {
+        &self.actions[self.plan.endpoint_of(user)]
+    }
+
+    /// The API that a user of the run calls for everything else.
     pub(crate) fn api_of(&self, user: u64) -> &Api {
-        &self.apis[self.plan.endpoint_of(user)]
+        &self.errands[self.plan.endpoint_of(user)]
     }
 
     /// Reads from a channel's state.

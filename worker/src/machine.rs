@@ -9,6 +9,9 @@ pub const USER_BYTES: u64 = 16 << 10;
 /// Files that the process needs beside its users': event loops, timers, HTTP connections, logs, telemetry.
 pub const OTHER_FILES: u64 = 200;
 
+/// Connections for API calls that each thread keeps to each endpoint: its users share them.
+pub const CALLS_A_THREAD: u64 = 32;
+
 /// A host, as a process on it sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
@@ -41,9 +44,11 @@ impl Machine {
         }
     }
 
-    /// Users that a worker can hold here, by files, memory, and ports to one address.
-    pub fn capacity(&self) -> u64 {
-        self.open_files.saturating_sub(OTHER_FILES).min(self.available / USER_BYTES).min(self.ports)
+    /// Users that a worker with so many threads can hold here, by files, memory, and ports to one address.
+    pub fn capacity(&self, threads: u32) -> u64 {
+        let calls = CALLS_A_THREAD * u64::from(threads);
+        let files = self.open_files.saturating_sub(OTHER_FILES + calls);
+        files.min(self.available / USER_BYTES).min(self.ports.saturating_sub(calls))
     }
 }
 
@@ -67,14 +72,14 @@ mod tests {
         assert_eq!(kib("MemTotal:       24 kB\nMemFree: 1 kB\n", "MemTotal:"), Some(24 << 10));
         assert_eq!(ports("32768\t60999\n"), Some(28_232));
         let machine = Machine::look();
-        assert!(machine.cores > 0 && machine.memory > 0 && !machine.host.is_empty() && machine.capacity() > 0);
+        assert!(machine.cores > 0 && machine.memory > 0 && !machine.host.is_empty() && machine.capacity(1) > 0);
     }
 
     #[test]
     fn the_scarcest_thing_decides() {
         let machine = Machine { available: 1 << 30, open_files: 1_024, ports: 28_232, ..Machine::default() };
-        assert_eq!(machine.capacity(), 824);
-        assert_eq!(Machine { open_files: 100_000, ..machine.clone() }.capacity(), 28_232);
-        assert_eq!(Machine { open_files: 100_000, available: 1 << 20, ..machine }.capacity(), 64);
+        assert_eq!(machine.capacity(2), 760);
+        assert_eq!(Machine { open_files: 100_000, ..machine.clone() }.capacity(2), 28_168);
+        assert_eq!(Machine { open_files: 100_000, available: 1 << 20, ..machine }.capacity(2), 64);
     }
 }

@@ -8,8 +8,8 @@ use measure::Clock;
 use proto::control as pb;
 use scenarios::{Shard, Source};
 
-use crate::load::{HTTP_CONNECTIONS, WITHIN, caller};
-use crate::machine::{Machine, OTHER_FILES, USER_BYTES};
+use crate::load::{WITHIN, caller};
+use crate::machine::{CALLS_A_THREAD, Machine, OTHER_FILES, USER_BYTES};
 use crate::plan::{Plan, SharedPlan, apis};
 use crate::tokens::TokenSource;
 
@@ -65,7 +65,7 @@ fn words(error: &ConnectError) -> String {
 fn fits(plan: &Plan, machine: &Machine, threads: u32) -> Result<(), String> {
     let users = plan.users();
     let targets = plan.endpoints.len() as u64;
-    let calls = u64::from(threads) * targets * HTTP_CONNECTIONS as u64;
+    let calls = u64::from(threads) * targets * CALLS_A_THREAD;
     let files = users + calls + OTHER_FILES;
     if files > machine.open_files {
         return Err(format!(

@@ -167,3 +167,41 @@ pub(crate) async fn sweep(load: Rc<Load>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use client::Endpoint;
+    use measure::{Clock, Recorder, SharedRecorder};
+    use scenarios::{Shard, Source};
+    use wire::token::TokenKey;
+
+    use super::*;
+    use crate::load::Progress;
+    use crate::plan::{Plan, Start};
+    use crate::record::Book;
+    use crate::tokens::TokenSource;
+
+    #[test]
+    fn a_connection_costs_little_memory() {
+        let yaml = "{name: t, channels: [{id: den}], cohorts: [{name: fans, users: 1, ramp: {rate: 1/s}}], hold: 1s}";
+        let source = Source { file_name: "t.yaml".into(), bytes: yaml.into(), ..Source::default() };
+        let plan = Arc::new(Plan {
+            run: "r".into(),
+            scenario: scenarios::parse(&source).unwrap_or_else(|e| panic!("{e}")),
+            shard: Shard::WHOLE,
+            endpoints: vec![Endpoint::parse("ws://127.0.0.1:1").unwrap()],
+            api_key: String::new(),
+            tokens: TokenSource::Signed(TokenKey::new("s")),
+            clock: Clock::System,
+        });
+        let recorder = SharedRecorder::new(Recorder::new(1, Clock::System.now()));
+        let book = Book::new(recorder, Clock::System, Start::default());
+        let load = Rc::new(Load::new(plan, Start::default(), Shard::WHOLE, book, Arc::new(Progress::default())));
+        let task = size_of_val(&run(load, 0, 1, Duration::ZERO, Timestamp::default()));
+        let user = size_of::<User>() + size_of::<Link>();
+        // The rest is the WebSocket's read buffer of 2 KiB and the kernel's.
+        assert!(task <= 1_500 && user <= 400, "task {task}, user {user}");
+    }
+}

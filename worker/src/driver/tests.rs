@@ -1,3 +1,5 @@
+//! The order of what is due, for the whole run and for shards of it.
+
 use std::collections::HashMap;
 
 use scenarios::Source;
