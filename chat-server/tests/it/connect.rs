@@ -139,6 +139,9 @@ async fn draining_says_going_away_and_ends() {
     let server = start().await;
     let mut ann = server.connect("ann").await;
     let _deaf = server.connect("bob").await;
+    let mut unfinished = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    unfinished.write_all(b"POST /sync HTTP/1.1\r\nhost: x\r\ncontent-le").await.unwrap();
+    server.until("accepted", 4).await;
     let address = server.address;
     let stopping = tokio::spawn(server.stop());
     assert_eq!(ann.close_code().await, 1001);
