@@ -144,7 +144,7 @@ impl Diagnostics {
         let text = &source.text;
         let start = floor(text, found.span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = text[line_start..].find('\n').map_or(text.len(), |at| line_start + at);
+        let line_end = text[line_start..].find(['\n', '\r']).map_or(text.len(), |at| line_start + at);
         let stop = floor(text, found.span.end).clamp(start, line_end.max(start));
         let gutter = " ".repeat(found.line.to_string().len());
 

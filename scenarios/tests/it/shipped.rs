@@ -76,6 +76,22 @@ fn flags_change_what_they_name() {
 }
 
 #[test]
+fn files_from_windows_are_read_and_their_errors_placed() {
+    let source = |text: &str| Source {
+        file_name: "a.yaml".into(),
+        bytes: format!("\u{feff}{}", text.replace('\n', "\r\n")).into_bytes(),
+        ..Source::default()
+    };
+    let text = std::fs::read_to_string(directory().join("quickstart.yaml")).expect("a shipped file");
+    let same = parse(&source(&text)).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(same, shipped("quickstart.yaml", &[]));
+    let errors = parse(&source(&text.replace("hold: 25s", "hold: 25"))).expect_err("no unit");
+    let error = errors.iter().next().expect("one");
+    assert_eq!((errors.len(), error.column), (1, 7));
+    assert!(errors.render(false).contains("| hold: 25\n"), "{errors}");
+}
+
+#[test]
 fn the_schema_file_is_current() {
     let path = directory().join("scenario.schema.json");
     let now = format!("{:#}\n", schema());
