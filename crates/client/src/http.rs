@@ -20,6 +20,10 @@ use crate::transport;
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
+/// A connection that was idle for longer is not used again: services close idle ones, some after 20 s, and a request that
+/// meets the closing half-way is lost.
+const IDLE_MAX: Duration = Duration::from_secs(15);
+
 /// A pool of connections to one endpoint. Belongs to one tokio runtime: its connections are that runtime's tasks.
 #[derive(Debug)]
 pub struct Http {
@@ -27,7 +31,8 @@ pub struct Http {
     clock: Clock,
     within: Duration,
     permits: Semaphore,
-    idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
+    /// Since when each is idle; the latest is used first, so that those too many grow old.
+    idle: Mutex<Vec<(Timestamp, SendRequest<Full<Bytes>>)>>,
 }
 
 /// A request, but for what the pool knows itself.
@@ -104,14 +109,16 @@ impl Http {
         let answered = self.clock.now();
         // It is put back as soon as it could take the next request; a connection that can't is dropped, and so closed.
         if connection.ready().await.is_ok() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((answered, connection));
         }
         Ok(Answer { status, body, sent, answered })
     }
 
     fn take_idle(&self) -> Option<SendRequest<Full<Bytes>>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::from_fn(|| idle.pop()).find(SendRequest::is_ready)
+        let now = self.clock.now();
+        idle.retain(|(since, connection)| now.since(*since) < IDLE_MAX && connection.is_ready());
+        idle.pop().map(|(_, connection)| connection)
     }
 
     async fn dial(&self, deadline: Instant) -> Result<SendRequest<Full<Bytes>>, CallError> {

@@ -113,6 +113,13 @@ async fn errors_are_told_apart() {
     let nobody = Endpoint::parse("ws://127.0.0.1:1").unwrap();
     let error = Client::connect(Settings::new(nobody, "key", "ann", "t")).await.unwrap_err();
     assert_eq!(error.kind(), "connection refused");
+    // A service without TLS, and one that is no chat service.
+    let tls = Endpoint::parse(&fake.url().replace("ws:", "wss:")).unwrap();
+    let error = Client::connect(Settings::new(tls, "key", "ann", "t")).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Tls(_) | ConnectError::Io { .. }), "{error}");
+    let elsewhere = Endpoint::parse(&format!("{}/elsewhere", fake.url())).unwrap();
+    let error = Client::connect(Settings::new(elsewhere, "key", "ann", "t")).await.unwrap_err();
+    assert_eq!(error.kind(), "HTTP 404");
 }
 
 #[tokio::test]
