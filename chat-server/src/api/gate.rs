@@ -28,10 +28,11 @@ pub(crate) async fn gate(State(app): State<Arc<App>>, mut request: Request, next
     let started = app.clock.now();
     add(&app.stats.requests, 1);
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let caller = match path.as_deref() {
-        Some(path) if !OPEN.contains(&path) => Some(authenticate(&app, &request)),
+    let parameters = match path.as_deref() {
+        Some(path) if !OPEN.contains(&path) => Some(Parameters::of(request.uri())),
         _ => None,
     };
+    let caller = parameters.as_ref().map(|parameters| authenticate(&app, &request, parameters));
     let user = match &caller {
         Some(Ok(Caller::User(id))) => Some(id.as_str()),
         _ => None,
@@ -46,7 +47,7 @@ pub(crate) async fn gate(State(app): State<Arc<App>>, mut request: Request, next
         match caller {
             Some(Err(error)) => Failure(error).into_response(),
             Some(Ok(caller)) => {
-                let parameters = Parameters::of(request.uri());
+                let parameters = parameters.unwrap_or_default();
                 request.extensions_mut().insert(Call { caller, started, clock: app.clock.clone(), parameters });
                 next.run(request).await
             }
@@ -61,9 +62,8 @@ pub(crate) async fn gate(State(app): State<Arc<App>>, mut request: Request, next
     response
 }
 
-fn authenticate(app: &App, request: &Request) -> Result<Caller, ApiError> {
+fn authenticate(app: &App, request: &Request, parameters: &Parameters) -> Result<Caller, ApiError> {
     let header = request.headers().get(http::header::AUTHORIZATION).and_then(|token| token.to_str().ok());
-    let parameters = Parameters::of(request.uri());
     app.authenticate(parameters.get("api_key"), header.or_else(|| parameters.get("authorization")))
 }
 

@@ -1,10 +1,12 @@
 //! Watching, fan-out, and the order of events.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::support::{Socket, start, start_with};
+use crate::support::{Server, Socket, start, start_with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_gets_every_message_once_and_in_order() {
@@ -66,6 +68,63 @@ async fn watching_begins_and_ends_at_a_number() {
     assert_eq!(ann.event_of("message.new").await["message"]["id"], "m-2");
     ann.say(r#"[{"type":"health.check"}]"#).await;
     assert_eq!(ann.event().await["type"], "health.check", "nothing came after the end of watching");
+}
+
+/// Watches and stops again while others send; checks that exactly the events between the two numbers came.
+async fn come_and_go(server: &Server, user: &str, rounds: usize) {
+    for round in 0..rounds {
+        let mut socket = server.connect(user).await;
+        let from = server.watch(user, &socket, "livestream/room").await["seq"].as_u64().unwrap();
+        for _ in 0..round % 4 {
+            socket.event_of("message.new").await;
+        }
+        let stop = format!("/channels/livestream/room/stop-watching?connection_id={}", socket.id);
+        let to = server.post(user, &stop, json!({})).await.good()["seq"].as_u64().unwrap();
+        socket.say(r#"[{"type":"health.check"}]"#).await;
+        let mut numbers: Vec<u64> = (from + 1..=from + (round % 4) as u64).collect();
+        loop {
+            let event = socket.event().await;
+            numbers.extend(event["seq"].as_u64());
+            if event["type"] == "health.check" {
+                break;
+            }
+        }
+        assert_eq!(numbers, (from + 1..=to).collect::<Vec<_>>(), "{user}, round {round}");
+    }
+}
+
+/// Sends until told to stop.
+async fn chatter(server: &Server, user: &str, stop: &AtomicBool) {
+    for i in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        server.send(user, "livestream/room", &format!("{user}-{i}"), "hello").await.good();
+    }
+}
+
+async fn watchers_come_and_go(data_dir: Option<PathBuf>) {
+    let server = start_with(|config| config.data_dir = data_dir).await;
+    server.create("ann", "livestream/room").await;
+    let stop = AtomicBool::new(false);
+    let watchers = async {
+        let names: Vec<String> = (0..8).map(|i| format!("watcher-{i}")).collect();
+        futures_util::future::join_all(names.iter().map(|name| come_and_go(&server, name, 8))).await;
+        stop.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(watchers, chatter(&server, "ann", &stop), chatter(&server, "bob", &stop));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_and_goes_gets_exactly_what_was_told_in_between() {
+    watchers_come_and_go(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_through_the_data_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    watchers_come_and_go(Some(directory.path().to_owned())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
