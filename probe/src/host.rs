@@ -7,7 +7,10 @@ use crate::shipper::Sampler;
 
 /// Samples processor time, load, memory, sockets and retransmitted segments of this host.
 pub fn host(clock: Clock) -> Sampler {
-    let mut host = Host { clock, before: None };
+    // A look before the first second, so that it has a figure, too.
+    let busy = cpu(&std::fs::read_to_string("/proc/stat").unwrap_or_default());
+    let before = busy.map(|(busy, _)| (clock.now(), busy));
+    let mut host = Host { clock, before };
     Box::new(move |recorder| host.sample(recorder))
 }
 

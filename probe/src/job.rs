@@ -64,8 +64,9 @@ impl Job {
         let mut tasks = JoinSet::new();
         for node in self.nodes.iter().cloned() {
             let seen = recorder();
-            let source = self.source(&node.name, "node", &node.url);
-            sources.push(Source { recorders: vec![seen.clone()], ..source });
+            let (host, cores) = if node.is_here() { (self.host.clone(), self.cores) } else { (node.host(), 0) };
+            let source = self.source(&node.name, "node", &host);
+            sources.push(Source { recorders: vec![seen.clone()], cores, ..source });
             tasks.spawn(node::watch(node, clock.clone(), seen, stop.clone()));
         }
         let shipper = Shipper::start(
@@ -106,7 +107,7 @@ impl Job {
             name: name.to_owned(),
             kind: kind.to_owned(),
             host: host.to_owned(),
-            cores: if kind == "node" { 0 } else { self.cores },
+            cores: self.cores,
             recorders: Vec::new(),
             samplers: Vec::new(),
         }

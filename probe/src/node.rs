@@ -25,6 +25,19 @@ pub struct Node {
     pub url: String,
 }
 
+impl Node {
+    /// The host that its URL names; the URL itself if it names none.
+    pub(crate) fn host(&self) -> String {
+        Endpoint::parse(&self.url).map_or_else(|_| self.url.clone(), |endpoint| endpoint.host().to_owned())
+    }
+
+    /// Whether it is on our own host.
+    pub(crate) fn is_here(&self) -> bool {
+        let host = self.host();
+        host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+    }
+}
+
 /// What `GET /stats` answers; totals count since the server's start. A server that lacks a field counts none of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -132,6 +145,14 @@ mod tests {
         stats(7).record(Some(&stats(130)), &mut recorder);
         let taken = recorder.take(Timestamp::default());
         assert_eq!((taken.count(Counter::Published), taken.level(Gauge::NodeConnections)), (37, 9));
+    }
+
+    #[test]
+    fn a_node_on_a_loopback_address_is_here() {
+        let node = |url: &str| Node { name: "node-1".into(), url: url.into() };
+        assert!(node("ws://127.0.0.1:7800").is_here() && node("ws://[::1]:1/x").is_here());
+        assert!(!node("wss://chat.example.com").is_here() && !node("nonsense").is_here());
+        assert_eq!(node("wss://chat.example.com:444/a").host(), "chat.example.com");
     }
 
     #[test]

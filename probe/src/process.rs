@@ -27,14 +27,21 @@ impl Process {
     /// The process with this id on this host; `None`: ourselves.
     pub(crate) fn new(pid: Option<u32>, clock: Clock) -> Self {
         let dir = pid.map_or_else(|| "/proc/self".to_owned(), |pid| format!("/proc/{pid}"));
-        Self { dir: dir.into(), clock, before: None }
+        let mut process = Self { dir: dir.into(), clock, before: None };
+        // So that the first second has a figure, too.
+        process.before = process.ticks().map(|ticks| (process.clock.now(), ticks));
+        process
+    }
+
+    fn ticks(&self) -> Option<u64> {
+        cpu_ticks(&std::fs::read_to_string(self.dir.join("stat")).ok()?)
     }
 
     /// Adds what it uses; nothing of what can't be read.
     pub(crate) fn sample(&mut self, recorder: &mut Recorder) {
         let now = self.clock.now();
         let read = |name: &str| std::fs::read_to_string(self.dir.join(name)).ok();
-        let ticks = read("stat").and_then(|text| cpu_ticks(&text));
+        let ticks = self.ticks();
         let rss = read("status").and_then(|text| rss_bytes(&text));
         let files = std::fs::read_dir(self.dir.join("fd")).ok().map(|files| files.count() as u64);
         if let Some(ticks) = ticks {

@@ -73,8 +73,24 @@ fn lost_at(run: &RunState, close: &CloseRequest, source: &Source) -> Option<f64>
     if source.goodbye.is_some() && !named {
         return None;
     }
-    let word = |c: char| !(c.is_alphanumeric() || c == '-' || c == '_');
-    let mentioned = |text: &str| text.split(word).any(|w| w == source.name());
-    let noted = run.events.iter().find(|e| e.kind.ends_with("_lost") && mentioned(&e.text));
+    let noted = run.events.iter().find(|e| e.kind.ends_with("_lost") && mentions(&e.text, source.name()));
     Some(noted.map_or(f64::from(source.covered), |e| e.at_s))
+}
+
+/// Whether a text names this source, and not another whose name begins with it.
+pub(crate) fn mentions(text: &str, name: &str) -> bool {
+    let between = |c: char| !(c.is_alphanumeric() || c == '-' || c == '_');
+    text.split(between).any(|word| word == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mentions;
+
+    #[test]
+    fn a_source_is_named_by_the_whole_word() {
+        assert!(mentions("worker-1 is lost: its connection broke", "worker-1"));
+        assert!(mentions("lost: `worker-1`.", "worker-1"));
+        assert!(!mentions("worker-12 is lost", "worker-1"));
+    }
 }

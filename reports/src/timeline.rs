@@ -65,16 +65,11 @@ fn sum_of_levels(run: &RunState, gauge: Gauge) -> Vec<u64> {
     sums.into_iter().map(|s| u64::try_from(s).unwrap_or(0)).collect()
 }
 
-/// Messages that fell due: counted, where users only send; else as the schedule has it, since `due` counts all actions.
+/// Messages that should fall due by the schedule. (What really fell due is counted for all kinds of actions together.)
 fn sends_due(run: &RunState) -> Vec<u64> {
-    let scenario = &run.opened.scenario;
-    let width = run.slots.width_s();
-    let actions = || scenario.cohorts.iter().flat_map(|c| &c.actions);
-    let sends = |kind: &ActionKind| matches!(kind, ActionKind::Send { .. });
-    if actions().all(|a| sends(&a.kind)) {
-        return run.slots.iter().map(|s| per_second(s, Counter::Due, width)).collect();
-    }
-    let rate: f64 = actions().filter(|a| sends(&a.kind)).map(|a| a.rate).sum();
+    let (scenario, width) = (&run.opened.scenario, run.slots.width_s());
+    let sends = scenario.cohorts.iter().flat_map(|c| &c.actions);
+    let rate: f64 = sends.filter(|a| matches!(a.kind, ActionKind::Send { .. })).map(|a| a.rate).sum();
     let middle = |i: u32| Duration::from_secs_f64((f64::from(i) + 0.5) * f64::from(width));
     let due = |i: u32| (rate * scenario.load_factor(middle(i))).round() as u64;
     (0..run.slots.iter().len() as u32).map(due).collect()

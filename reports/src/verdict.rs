@@ -6,6 +6,7 @@ use proto::telemetry::CloseRequest;
 use crate::format::{count, duration_us, number};
 use crate::result::{Outcome, RunResult, SourceInfo, ThresholdResult, VerdictInfo};
 use crate::run::RunState;
+use crate::sources;
 use crate::timeline::levels;
 
 /// The generator may start one action in a hundred so late, in microseconds. Latency is counted from the due time, so
@@ -27,7 +28,7 @@ const USERS_REACHED_MIN: f64 = 0.99;
 /// The verdict: invalid before failed before passed.
 pub(crate) fn judge(run: &RunState, result: &RunResult, close: &CloseRequest) -> VerdictInfo {
     let mut invalid = close.invalid_reasons.clone();
-    invalid.extend(lost_workers(result));
+    invalid.extend(lost_workers(result, &close.invalid_reasons));
     invalid.extend(incomplete(result));
     invalid.extend(generator(run, result));
     invalid.extend(nothing_measured(run, result));
@@ -46,9 +47,11 @@ pub(crate) fn judge(run: &RunState, result: &RunResult, close: &CloseRequest) ->
     VerdictInfo { outcome, reasons: invalid, interrupted: close.interrupted }
 }
 
-fn lost_workers(result: &RunResult) -> impl Iterator<Item = String> {
+/// Lost workers, but for those that the control plane has `told` of.
+fn lost_workers(result: &RunResult, told: &[String]) -> impl Iterator<Item = String> {
     let lost = result.sources.iter().filter_map(|s| Some((s, s.lost_at_s?)));
-    lost.filter(|(s, _)| s.kind == "worker").map(|(s, at)| {
+    let known = |name: &str| told.iter().any(|reason| sources::mentions(reason, name));
+    lost.filter(move |(s, _)| s.kind == "worker" && !known(&s.name)).map(|(s, at)| {
         let (name, users, at) = (&s.name, count(s.users_planned), number(at.max(0.0)));
         format!(
             "{name} was lost {at} s into the run with its {users} users: what they saw from then on is missing. \
@@ -224,14 +227,14 @@ mod tests {
         let busy = |i: &mut Interval| level(i, Gauge::ProcessCpuMilli, 1_950);
         assert_eq!(
             judged(FAST, |s, i| if s < 4 {
-                busy(i)
+                busy(i);
             })
             .0,
             Outcome::Passed
         );
         let (outcome, reasons) = judged(FAST, |s, i| {
             if s < 6 {
-                busy(i)
+                busy(i);
             }
         });
         assert!(outcome == Outcome::Invalid && reasons[0].contains("worker-1 was at its limit for 6 s"), "{reasons:?}");
