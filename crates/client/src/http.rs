@@ -95,10 +95,12 @@ impl Http {
         let sent = self.clock.now();
         let mut request = self.request(make(sent))?;
         let answer = loop {
+            // RFC 9110, section 9.2.2: what is idempotent may be repeated when a reused connection turns out to be closed.
+            let again = (!fresh && request.method().is_idempotent()).then(|| request.clone());
             match connection.try_send_request(request).await {
                 Ok(answer) => break answer,
-                Err(mut failed) => match failed.take_message() {
-                    // The service had closed the idle connection: nothing was sent, so another may take it.
+                // What was not sent at all may be sent on another connection, whatever it is.
+                Err(mut failed) => match failed.take_message().or(again) {
                     Some(back) if !fresh => request = back,
                     _ => return Err(CallError::Broken(failed.error().to_string())),
                 },
@@ -122,8 +124,7 @@ impl Http {
     }
 
     async fn dial(&self, deadline: Instant) -> Result<SendRequest<Full<Bytes>>, CallError> {
-        let (transport, _) =
-            transport::open(&self.endpoint, &self.clock, deadline).await.map_err(CallError::Connect)?;
+        let (transport, _) = transport::open(&self.endpoint, &self.clock, deadline).await.map_err(CallError::from)?;
         let (sender, connection) =
             handshake(TokioIo::new(transport)).await.map_err(|e| CallError::Broken(e.to_string()))?;
         // The task ends with the sender or the connection; its error also reaches who waits for the answer.
@@ -154,6 +155,9 @@ async fn read(answer: Response<Incoming>) -> Result<(u16, Bytes), CallError> {
 
 impl From<ConnectError> for CallError {
     fn from(error: ConnectError) -> Self {
-        Self::Connect(error)
+        match error {
+            ConnectError::Timeout { .. } => Self::Timeout,
+            other => Self::Connect(other),
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests of the worker")]
 mod fake;
+mod pool;
 
 use std::time::Duration;
 
