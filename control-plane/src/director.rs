@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use measure::Clock;
-use proto::control::{AgentOrder, Hello, SubmitRequest};
+use proto::control::{AgentOrder, Hello, StopRequest, SubmitRequest};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Report(Connection, Option<(String, AgentEvent)>),
     BrokeOff(Connection),
     Submit(Box<SubmitRequest>, Box<Plan>, oneshot::Sender<Result<Submitted, SubmitError>>),
-    Stop(String, String, bool, oneshot::Sender<bool>),
+    Stop(StopRequest, oneshot::Sender<bool>),
     Watch(String, oneshot::Sender<Result<mpsc::Receiver<RunView>, WatchError>>),
     Fleet(oneshot::Sender<Vec<AgentView>>),
     Runs(oneshot::Sender<Vec<RunView>>),
@@ -185,7 +185,7 @@ impl Director {
         let alive: Vec<String> = alive.map(|(id, _)| id.clone()).rev().collect();
         for id in alive {
             let reason = "the control plane was told to end".to_owned();
-            self.step(Input::Run(id, Event::Stop { reason, interrupted: true, hurry: true }));
+            self.step(Input::Run(id, Event::Stop { reason, interrupted: true, invalid: false, hurry: true }));
         }
     }
 

@@ -207,9 +207,12 @@ impl Run {
             Event::Live(answer) => self.live(now, answer, &mut out),
             Event::Closed(judgement) => self.closed(now, judgement, &mut out),
             Event::CloseFailed(reason) => self.close_failed(now, &reason, &mut out),
-            Event::Stop { reason, interrupted, hurry } => {
+            Event::Stop { reason, interrupted, invalid, hurry } => {
                 self.hurry |= hurry;
                 self.interrupted |= interrupted && !matches!(self.state, State::Reporting { .. });
+                if invalid && !matches!(self.state, State::Reporting { .. } | State::Ended) {
+                    self.invalid.push(format!("the run was stopped early: {reason}"));
+                }
                 self.stop(now, kind::STOPPED, reason, &mut out);
             }
             Event::Tick => {}

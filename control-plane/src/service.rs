@@ -94,9 +94,12 @@ impl Control for Service {
     }
 
     async fn stop(&self, request: Request<StopRequest>) -> Result<Response<StopReply>, Status> {
-        let StopRequest { run, reason, interrupted } = request.into_inner();
-        let reason = if reason.is_empty() { "stopped by its user".to_owned() } else { reason };
-        match self.director.ask(|reply| Command::Stop(run.clone(), reason, interrupted, reply)).await? {
+        let mut stop = request.into_inner();
+        let run = stop.run.clone();
+        if stop.reason.is_empty() {
+            stop.reason.push_str("stopped by its user");
+        }
+        match self.director.ask(|reply| Command::Stop(stop, reply)).await? {
             true => Ok(Response::new(StopReply {})),
             false => Err(unknown(&run)),
         }

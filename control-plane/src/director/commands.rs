@@ -1,7 +1,7 @@
 //! What the director does with each command, and with what comes from the data plane.
 
 use measure::clock::wall_clock;
-use proto::control::SubmitRequest;
+use proto::control::{StopRequest, SubmitRequest};
 use tokio::sync::mpsc;
 
 use super::effects::send_note;
@@ -43,9 +43,9 @@ impl Director {
                 let _gone = reply.send(self.submit(*request, *plan));
                 self.step(Input::Tick);
             }
-            Command::Stop(run, reason, interrupted, reply) => {
+            Command::Stop(StopRequest { run, reason, interrupted, invalid }, reply) => {
                 let known = self.core.run(&run).is_some() || self.earlier.iter().any(|r| r.id == run);
-                self.step(Input::Run(run, Event::Stop { reason, interrupted, hurry: false }));
+                self.step(Input::Run(run, Event::Stop { reason, interrupted, invalid, hurry: false }));
                 let _gone = reply.send(known);
             }
             Command::Watch(run, reply) => {

@@ -34,6 +34,8 @@ pub enum Event {
         reason: String,
         /// By its user.
         interrupted: bool,
+        /// Something that the run needs is gone: it can't be trusted.
+        invalid: bool,
         /// The control plane itself ends: there is no time to drain.
         hurry: bool,
     },

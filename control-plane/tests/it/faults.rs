@@ -102,13 +102,30 @@ async fn a_data_plane_that_comes_back_closes_the_run() {
     watch.until_state(RunState::Running).await;
     drop(alive);
     watch.until("the loss", |u| u.events.iter().any(|e| e.kind == "data_plane_lost")).await;
-    let stop = StopRequest { run, reason: "Ctrl-C".to_owned(), interrupted: true };
+    let stop = StopRequest { run, reason: "Ctrl-C".to_owned(), interrupted: true, invalid: false };
     control.client().await.stop(stop).await.unwrap();
     watch.until_state(RunState::Reporting).await;
     let _alive = data_plane.serve(address);
     let verdict = watch.ended().await.verdict.unwrap();
     assert_eq!(verdict.outcome(), Outcome::Passed, "{verdict:?}");
     assert!(verdict.interrupted);
+    control.end().await;
+}
+
+#[tokio::test]
+async fn a_stop_because_something_is_gone_makes_the_run_invalid() {
+    let data_plane = FakeDataPlane::default();
+    let (address, _alive) = data_plane.anywhere();
+    let control = serve(address, limits(), None).await;
+    let _worker = join(control.grpc, hello("w", AgentKind::Worker, 10), obedient).await;
+    let run = control.submit("10 60000", 0).await;
+    let mut watch = control.watch(&run).await;
+    watch.until_state(RunState::Running).await;
+    let stop = StopRequest { run, reason: "the chat server is gone".to_owned(), interrupted: false, invalid: true };
+    control.client().await.stop(stop).await.unwrap();
+    let verdict = watch.ended().await.verdict.unwrap();
+    assert_eq!(verdict.outcome(), Outcome::Invalid, "{verdict:?}");
+    assert!(!verdict.interrupted && verdict.reasons[0].contains("the chat server is gone"), "{verdict:?}");
     control.end().await;
 }
 

@@ -324,7 +324,7 @@ impl World {
                 let state = self.core.run(&run).unwrap().state();
                 self.seen.get_mut(&run).unwrap().stop = Some((self.now, state));
                 let reason = "stopped by its user".to_owned();
-                self.input(Input::Run(run, Event::Stop { reason, interrupted: true, hurry: false }));
+                self.input(Input::Run(run, Event::Stop { reason, interrupted: true, invalid: false, hurry: false }));
             }
         }
     }

@@ -70,12 +70,13 @@ impl Control {
         }
     }
 
-    /// Asks a run to stop.
+    /// Asks a run to stop: for its user, or since something that it needs is gone.
     ///
     /// # Errors
     /// When the control plane doesn't answer.
     pub(crate) async fn stop(&mut self, run: &str, reason: &str, interrupted: bool) -> Result<()> {
-        let request = StopRequest { run: run.to_owned(), reason: reason.to_owned(), interrupted };
+        let request =
+            StopRequest { run: run.to_owned(), reason: reason.to_owned(), interrupted, invalid: !interrupted };
         match timeout(ANSWER_WITHIN, self.0.stop(request)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(status)) => Err(said("the run could not be stopped", &status)),

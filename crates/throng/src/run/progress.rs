@@ -93,7 +93,8 @@ impl Progress {
     }
 }
 
-/// Columns of the terminal.
+/// Columns of the terminal; one that doesn't say has as many as they used to.
 fn width() -> usize {
-    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col)).clamp(20, 120)
+    let columns = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { 80 } else { columns.clamp(20, 120) }
 }
