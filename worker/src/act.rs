@@ -12,7 +12,7 @@ use wire::event::kind;
 use crate::driver::{Due, Work};
 use crate::load::{Load, caller};
 use crate::record::Answer;
-use crate::user::{Event, User};
+use crate::user::User;
 use crate::words;
 
 /// Calls of a thread that may be on their way; what falls due beyond is dropped, and counted.
@@ -31,7 +31,7 @@ impl Load {
             Work::Leave { user, cohort, .. } => {
                 self.planned(cohort, -1);
                 self.book.started(cohort, at);
-                self.step(self.local(user), Event::Leave);
+                self.leave(user, cohort);
             }
             Work::Act { action, cohort, kind, arrival } => {
                 let newest = match kind {

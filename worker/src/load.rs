@@ -59,6 +59,7 @@ pub(crate) struct Load {
     in_flight: Cell<usize>,
     here: Cell<usize>,
     sessions: Cell<usize>,
+    closing: Cell<bool>,
     /// Told when one of the three has gone down to zero.
     idle: Notify,
 }
@@ -73,6 +74,8 @@ struct World {
 struct Seat {
     user: User,
     link: Option<Rc<Link>>,
+    /// It was due to join again then, and is still settling its last visit.
+    rejoin: Option<Timestamp>,
 }
 
 impl Load {
@@ -94,6 +97,7 @@ impl Load {
             in_flight: Cell::new(0),
             here: Cell::new(0),
             sessions: Cell::new(0),
+            closing: Cell::new(false),
             idle: Notify::new(),
         }
     }
@@ -161,9 +165,7 @@ impl Load {
 
     /// Gives a connection to a user.
     pub(crate) fn attach(&self, local: Local, link: Rc<Link>) {
-        if let Some(seat) = &mut self.world.borrow_mut().users[local as usize] {
-            seat.link = Some(link);
-        }
+        self.with_seat(local, |seat| seat.link = Some(link));
     }
 
     /// The connection of a user.
@@ -173,11 +175,11 @@ impl Load {
 
     /// Takes the connection of a user away, if it still is this one.
     pub(crate) fn detach(&self, local: Local, link: &Rc<Link>) {
-        if let Some(seat) = &mut self.world.borrow_mut().users[local as usize]
-            && seat.link.as_ref().is_some_and(|known| Rc::ptr_eq(known, link))
-        {
-            seat.link = None;
-        }
+        self.with_seat(local, |seat| {
+            if seat.link.as_ref().is_some_and(|known| Rc::ptr_eq(known, link)) {
+                seat.link = None;
+            }
+        });
     }
 
     /// A user joins, for the first time or again.
@@ -189,13 +191,56 @@ impl Load {
             world.users[local as usize].get_or_insert_with(|| {
                 let scenario = &self.plan.scenario;
                 let watched = scenario.channels_of(user).into_iter().map(|c| channels.intern(scenario.cid(c)));
-                Box::new(Seat { user: User::new(user, cohort, watched), link: None })
+                Box::new(Seat { user: User::new(user, cohort, watched), link: None, rejoin: None })
             });
         }
-        if self.user(local, User::is_here) == Some(false) {
-            self.here.set(self.here.get() + 1);
+        if self.user(local, User::is_here) == Some(true) {
+            // It joins as soon as it has settled; that it is late will show in the time to connect.
+            return self.with_seat(local, |seat| seat.rejoin = Some(due));
         }
+        self.here.set(self.here.get() + 1);
         self.step_due(local, Event::Join, due);
+    }
+
+    /// A user's visit is over.
+    pub(crate) fn leave(self: &Rc<Self>, user: u64, cohort: Cohort) {
+        let local = self.local(user);
+        let mut never_came = false;
+        self.with_seat(local, |seat| never_came = seat.rejoin.take().is_some());
+        if never_came {
+            return self.book.dropped(cohort);
+        }
+        self.step(local, Event::Leave);
+    }
+
+    /// From now on nobody joins.
+    pub(crate) fn close(&self) {
+        self.closing.set(true);
+    }
+
+    fn with_seat(&self, local: Local, change: impl FnOnce(&mut Seat)) {
+        if let Some(Some(seat)) = self.world.borrow_mut().users.get_mut(local as usize) {
+            change(seat);
+        }
+    }
+
+    /// A user has settled: it may be due to be back already.
+    fn left(self: &Rc<Self>, local: Local, cohort: Cohort) {
+        less(&self.here, &self.idle);
+        if self.user(local, User::is_drained) == Some(true) {
+            // Not expected to be connected any more; whose visit was over was taken out by the schedule.
+            self.planned(cohort, -1);
+        }
+        let mut rejoin = None;
+        self.with_seat(local, |seat| rejoin = seat.rejoin.take());
+        match rejoin {
+            Some(_) if self.closing.get() => self.planned(cohort, -1),
+            Some(due) => {
+                self.here.set(self.here.get() + 1);
+                self.step_due(local, Event::Join, due);
+            }
+            None => {}
+        }
     }
 
     /// A frame came for a user.
@@ -256,13 +301,10 @@ impl Load {
         self.progress.connected.fetch_add(by, Ordering::Relaxed);
         for action in effects.actions {
             if action == Action::Left {
-                less(&self.here, &self.idle);
-                if self.user(local, User::is_drained) == Some(true) {
-                    // Not expected to be connected any more; whose visit was over was taken out by the schedule.
-                    self.planned(cohort, -1);
-                }
+                self.left(local, cohort);
+            } else {
+                self.perform(local, action, due);
             }
-            self.perform(local, action, due);
         }
     }
 

@@ -47,7 +47,7 @@ impl Load {
                     link.close();
                 }
             }
-            // Counted by who carries the step out.
+            // Dealt with by who carries the step out.
             Action::Left => {}
         }
     }

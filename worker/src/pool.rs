@@ -117,6 +117,7 @@ fn thread(load: Rc<Load>, stop: watch::Receiver<Option<Duration>>) -> Result<(),
 async fn run(load: Rc<Load>, mut stop: watch::Receiver<Option<Duration>>) -> Result<(), String> {
     spawn_local(session::sweep(Rc::clone(&load)));
     let driven = drive(&load, &mut stop).await;
+    load.close();
     let settled = tokio::select! {
         () = drain::drain(&load) => true,
         () = deadline(&mut stop) => false,

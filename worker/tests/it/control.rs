@@ -196,7 +196,7 @@ fn prepare(target: &str, yaml: &str) -> Order {
 async fn a_run_from_hello_to_finished() {
     let fake = Fake::start().await;
     for other_clock in [false, true] {
-        let mut fixture = Fixture::start(2_000, other_clock).await;
+        let mut fixture = Fixture::start(20_000, other_clock).await;
         let mut agent = fixture.begin(&fake.url(), ROOMS).await;
         let (finished, progress) = agent.hear_end().await;
         assert_eq!((finished.run.as_str(), finished.error.as_str()), ("run-1", ""));
@@ -219,7 +219,7 @@ async fn a_run_from_hello_to_finished() {
 
 #[tokio::test]
 async fn the_hello_says_what_the_machine_has() {
-    let mut fixture = Fixture::start(2_000, false).await;
+    let mut fixture = Fixture::start(20_000, false).await;
     let (_agent, hello) = fixture.welcome().await;
     assert_eq!((hello.name.as_str(), hello.version.as_str()), ("worker", proto::VERSION));
     assert_eq!((hello.kind(), hello.pid), (pb::AgentKind::Worker, std::process::id()));
@@ -229,7 +229,7 @@ async fn the_hello_says_what_the_machine_has() {
 
 #[tokio::test]
 async fn what_cannot_be_done_is_refused_in_words() {
-    let mut fixture = Fixture::start(2_000, false).await;
+    let mut fixture = Fixture::start(20_000, false).await;
     let (mut agent, _) = fixture.welcome().await;
     let crowd = ROOMS.replace("users: 40", "users: 9_000_000").replace("100/s", "900_000/s");
     let fake = Fake::start().await;
@@ -248,7 +248,7 @@ async fn what_cannot_be_done_is_refused_in_words() {
 #[tokio::test]
 async fn a_control_plane_that_comes_back_is_told_the_end() {
     let fake = Fake::start().await;
-    let mut fixture = Fixture::start(3_000, false).await;
+    let mut fixture = Fixture::start(20_000, false).await;
     let agent = fixture.begin(&fake.url(), ROOMS).await;
     eventually("everybody is connected", || fake.connections() == 40).await;
     drop(agent);
@@ -262,7 +262,7 @@ async fn a_control_plane_that_comes_back_is_told_the_end() {
 async fn a_run_stops_when_it_is_told_and_when_it_is_alone_for_too_long() {
     let fake = Fake::start().await;
     let endless = ROOMS.replace("hold: 2s", "hold: 1h");
-    let mut fixture = Fixture::start(3_000, false).await;
+    let mut fixture = Fixture::start(20_000, false).await;
     let mut agent = fixture.begin(&fake.url(), &endless).await;
     eventually("everybody is connected", || fake.connections() == 40).await;
     agent.tell(Order::Stop(pb::Stop { run: "run-1".into(), reason: "enough".into() })).await;
@@ -284,7 +284,7 @@ async fn a_run_stops_when_it_is_told_and_when_it_is_alone_for_too_long() {
 #[tokio::test]
 async fn a_shutdown_keeps_what_was_measured() {
     let fake = Fake::start().await;
-    let mut fixture = Fixture::start(3_000, false).await;
+    let mut fixture = Fixture::start(20_000, false).await;
     let mut agent = fixture.begin(&fake.url(), &ROOMS.replace("hold: 2s", "hold: 1h")).await;
     eventually("everybody is connected", || fake.connections() == 40).await;
     fixture.shutdown.cancel();
@@ -296,7 +296,7 @@ async fn a_shutdown_keeps_what_was_measured() {
 
 #[tokio::test]
 async fn a_worker_that_is_rejected_ends_and_says_why() {
-    let mut fixture = Fixture::start(3_000, false).await;
+    let mut fixture = Fixture::start(20_000, false).await;
     let mut agent = fixture.joins.recv().await.unwrap();
     agent.hear().await;
     agent.tell(Order::Rejected(pb::Rejected { reason: "another version".into() })).await;

@@ -173,7 +173,7 @@ async fn what_a_server_loses_and_doubles_is_counted() {
     (fake.faults.lock().unwrap().lose_every, fake.faults.lock().unwrap().double_every) = (50, 33);
     let running = start(&plan(&fake, ROOMS, Shard::WHOLE).await, 1);
     // Losses never come: it need not be waited for them for long.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    eventually("much was said", || fake.seq("livestream:hall") > 50).await;
     running.pool.handle().stop(Duration::from_secs(2));
     let all = running.end().await;
     let (lost, doubled) = (all.count(Counter::Lost), all.count(Counter::Duplicated));
@@ -213,4 +213,20 @@ async fn refusals_and_limits_have_their_words() {
     let all = start(&plan(&fake, &short, Shard::WHOLE).await, 1).end().await;
     assert_eq!(errors(&all), [("connect: refused (code 5)".to_owned(), 40)], "and nobody tries again");
     assert_eq!(all.count(Counter::Dropped) + 40, all.count(Counter::Due));
+}
+
+#[tokio::test]
+async fn who_is_due_back_before_it_has_settled_comes_back_late_but_comes() {
+    let fake = Fake::start().await;
+    // Whoever misses something waits for it for longer than it was going to stay away.
+    fake.faults.lock().unwrap().lose_every = 10;
+    let running = start(&plan(&fake, CHURN, Shard::WHOLE).await, 1);
+    eventually("much was said", || fake.seq("messaging:den") > 60).await;
+    running.pool.handle().stop(Duration::from_secs(2));
+    let all = running.end().await;
+    assert!(all.count(Counter::Lost) > 0);
+    assert_eq!(all.count(Counter::Expected), all.count(Counter::Delivered) + all.count(Counter::Lost));
+    for gauge in [Gauge::UsersPlanned, Gauge::UsersConnected, Gauge::Watching] {
+        assert_eq!(all.level(gauge), 0, "{gauge}");
+    }
 }
