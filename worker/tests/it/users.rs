@@ -221,7 +221,7 @@ async fn who_is_due_back_before_it_has_settled_comes_back_late_but_comes() {
     // Whoever misses something waits for it for longer than it was going to stay away.
     fake.faults.lock().unwrap().lose_every = 10;
     let running = start(&plan(&fake, CHURN, Shard::WHOLE).await, 1);
-    eventually("much was said", || fake.seq("messaging:den") > 60).await;
+    eventually("much was said", || fake.seq("messaging:den") > 20).await;
     running.pool.handle().stop(Duration::from_secs(2));
     let all = running.end().await;
     assert!(all.count(Counter::Lost) > 0);
