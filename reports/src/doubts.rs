@@ -1,11 +1,10 @@
 //! What a run says against itself although its numbers can be trusted.
 
-use measure::{Counter, Gauge};
+use measure::Counter;
 
 use crate::format::{count, duration_us};
 use crate::result::RunResult;
 use crate::run::RunState;
-use crate::timeline::levels;
 
 /// A host whose processors are busier than this share makes everything on it slower, the service under test included.
 const HOST_BUSY: f64 = 0.95;
@@ -20,7 +19,7 @@ const CANARY_FACTOR: f64 = 2.0;
 pub(crate) fn doubts(run: &RunState, result: &RunResult) -> Vec<String> {
     let mut doubts = Vec::new();
     counted(run, &mut doubts);
-    busy_hosts(run, &mut doubts);
+    busy_hosts(run, result, &mut doubts);
     if let Some(lag) = result.metrics.get("lag").filter(|lag| lag.count > 0 && lag.p99_us > LAG_NOTICED_US) {
         let p99 = duration_us(lag.p99_us as f64);
         doubts.push(format!(
@@ -50,20 +49,15 @@ fn counted(run: &RunState, doubts: &mut Vec<String>) {
     say(run.repeats, "intervals were shipped again after a break, and counted once.");
 }
 
-fn busy_hosts(run: &RunState, doubts: &mut Vec<String>) {
-    for (i, source) in run.sources.iter().enumerate() {
-        let (cpu, cores) = (levels(run, i, Gauge::HostCpuMilli), levels(run, i, Gauge::HostCores));
-        let busy = |(cpu, cores): &(Option<i64>, Option<i64>)| match (cpu, cores) {
-            (Some(cpu), Some(cores)) => *cpu as f64 >= *cores as f64 * 1e3 * HOST_BUSY,
-            _ => false,
-        };
-        let slots = cpu.into_iter().zip(cores).filter(busy).count() as u64;
+fn busy_hosts(run: &RunState, result: &RunResult, doubts: &mut Vec<String>) {
+    for host in &result.hosts {
+        let full = f64::from(host.cores.max(1)) * HOST_BUSY;
+        let slots = host.cpu.iter().flatten().filter(|cpu| **cpu >= full).count() as u64;
         if slots > 0 {
-            let seconds = slots * u64::from(run.slots.width_s());
-            let (host, name) = (&source.hello.host, source.name());
+            let (seconds, name) = (slots * u64::from(run.slots.width_s()), &host.name);
             doubts.push(format!(
-                "The host {host} ({name}) had no processor time to spare for {seconds} s; where load generator and service \
-                 share it, the service is measured as slower than it is."
+                "The host {name} had no processor time to spare for {seconds} s; where load generator and service share it, \
+                 the service is measured as slower than it is."
             ));
         }
     }

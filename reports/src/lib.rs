@@ -8,6 +8,7 @@ mod fanout;
 mod files;
 pub mod format;
 mod hlog;
+mod hosts;
 mod ingest;
 mod journal;
 mod latency;

@@ -59,6 +59,8 @@ pub struct RunResult {
     pub slowest_messages: Vec<SlowMessage>,
     /// Everything that shipped measurements.
     pub sources: Vec<SourceInfo>,
+    /// The machines that they ran on, as far as somebody measured them.
+    pub hosts: Vec<HostInfo>,
     /// Both sides of the conservation law.
     pub conservation: Conservation,
     /// What the generator says against itself, in words; empty when nothing.
@@ -282,7 +284,7 @@ pub struct SlowMessage {
     pub last_us: u64,
 }
 
-/// Something that shipped measurements: a worker, a probe's host, a node of the service under test.
+/// A process that shipped measurements, or that a probe looked at: a worker, a probe, a node of the service under test.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SourceInfo {
@@ -326,6 +328,41 @@ pub struct SourceInfo {
     pub rss_bytes: Vec<Option<u64>>,
     /// Connections or users held, by second.
     pub connections: Vec<Option<u64>>,
+}
+
+/// A machine, apart from the processes on it. Vectors have one value a second, aligned with [`Timeline::seconds`];
+/// `None` where nothing came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostInfo {
+    /// Its name.
+    pub name: String,
+    /// The sources that ran on it.
+    pub sources: Vec<String>,
+    /// Its cores.
+    pub cores: u32,
+    /// Its memory, in bytes.
+    pub memory_bytes: u64,
+    /// Largest CPU use in one second, in cores; everything on the machine.
+    pub cpu_max: f64,
+    /// Mean CPU use, in cores.
+    pub cpu_mean: f64,
+    /// Most memory in use, in bytes: all that is not available to programs.
+    pub memory_used_max_bytes: u64,
+    /// Largest load average of a minute: tasks that ran or waited to run.
+    pub load_max: f64,
+    /// Most TCP sockets in use.
+    pub sockets_max: u64,
+    /// TCP segments sent again during the run; `None` when it isn't known.
+    pub retransmits: Option<u64>,
+    /// CPU by second, in cores.
+    pub cpu: Vec<Option<f64>>,
+    /// Memory in use by second, in bytes.
+    pub memory_used_bytes: Vec<Option<u64>>,
+    /// Load average by second.
+    pub load: Vec<Option<f64>>,
+    /// TCP sockets in use by second.
+    pub sockets: Vec<Option<u64>>,
 }
 
 /// The conservation law: what recorders counted against what is shown.

@@ -16,13 +16,9 @@ pub(crate) fn sources(run: &RunState, close: &CloseRequest) -> Vec<SourceInfo> {
 fn info(run: &RunState, close: &CloseRequest, index: usize, source: &Source) -> SourceInfo {
     let of = |gauge: Gauge| levels(run, index, gauge);
     let most = |gauge: Gauge| of(gauge).into_iter().flatten().max().map(unsigned);
-    let host = source.hello.kind == "probe";
-    let (cpu, memory) = match host {
-        true => (Gauge::HostCpuMilli, Gauge::HostMemoryUsedBytes),
-        false => (Gauge::ProcessCpuMilli, Gauge::ProcessRssBytes),
-    };
     let held = if source.hello.kind == "node" { Gauge::NodeConnections } else { Gauge::UsersConnected };
-    let cpu: Vec<Option<f64>> = of(cpu).into_iter().map(|v| v.map(|milli| milli as f64 / 1e3)).collect();
+    let cpu: Vec<Option<f64>> =
+        of(Gauge::ProcessCpuMilli).into_iter().map(|v| v.map(|milli| milli as f64 / 1e3)).collect();
     let known: Vec<f64> = cpu.iter().flatten().copied().collect();
     let p99 = |h: &Histogram| (!h.is_empty()).then(|| h.quantile(0.99));
     let last = |gauge: Gauge| of(gauge).into_iter().flatten().next_back().unwrap_or(0) as f64 / 1e3;
@@ -42,14 +38,14 @@ fn info(run: &RunState, close: &CloseRequest, index: usize, source: &Source) -> 
         intervals_missing: source.missing(),
         cpu_max: known.iter().copied().fold(0.0, f64::max),
         cpu_mean: if known.is_empty() { 0.0 } else { known.iter().sum::<f64>() / known.len() as f64 },
-        rss_max_bytes: most(memory).unwrap_or(0),
+        rss_max_bytes: most(Gauge::ProcessRssBytes).unwrap_or(0),
         files_max: most(Gauge::ProcessFiles).unwrap_or(0),
         lag_p99_us: p99(&source.lag),
         loop_delay_p99_us: p99(&source.loop_delay),
         clock_offset_us: last(Gauge::ClockOffsetNanos),
         clock_bound_us: most(Gauge::ClockBoundNanos).unwrap_or(0) as f64 / 1e3,
         cpu,
-        rss_bytes: of(memory).into_iter().map(|v| v.map(unsigned)).collect(),
+        rss_bytes: of(Gauge::ProcessRssBytes).into_iter().map(|v| v.map(unsigned)).collect(),
         connections: of(held).into_iter().map(|v| v.map(unsigned)).collect(),
     }
 }

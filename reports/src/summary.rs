@@ -10,7 +10,7 @@ use crate::result::{
     Completeness, EventInfo, Latency, PhaseSpan, RunResult, SCHEMA, ScenarioInfo, SlowMessage, UserCounts, VerdictInfo,
 };
 use crate::run::RunState;
-use crate::{doubts, sources, thresholds, timeline, verdict};
+use crate::{doubts, hosts, sources, thresholds, timeline, verdict};
 
 /// Metrics that are named in every result, measured or not, because scripts rely on them.
 const ALWAYS: [Metric; 5] = [Metric::Connect, Metric::Send, Metric::Delivery, Metric::Lag, Metric::FanoutLast];
@@ -49,6 +49,7 @@ pub(crate) fn summarize(run: &RunState, close: &CloseRequest) -> RunResult {
         events: events(run),
         slowest_messages: slowest(run),
         sources: sources::sources(run, close),
+        hosts: hosts::hosts(run),
         loss_examples: Vec::new(),
         conservation: run.conservation(),
         doubts: Vec::new(),

@@ -4,7 +4,7 @@ use measure::{Counter, Gauge};
 use proto::telemetry::CloseRequest;
 
 use crate::format::{count, duration_us, number};
-use crate::result::{Outcome, RunResult, SourceInfo, ThresholdResult, VerdictInfo};
+use crate::result::{HostInfo, Outcome, RunResult, SourceInfo, ThresholdResult, VerdictInfo};
 use crate::run::RunState;
 use crate::sources;
 use crate::timeline::levels;
@@ -91,7 +91,9 @@ fn generator(run: &RunState, result: &RunResult) -> Vec<String> {
         ));
     }
     let workers = result.sources.iter().enumerate().filter(|(_, s)| s.kind == "worker");
-    reasons.extend(workers.filter_map(|(i, worker)| saturated(run, i, worker)));
+    let busy: Vec<String> = workers.filter_map(|(i, worker)| saturated(run, i, worker)).collect();
+    // A worker that used all of its host has said so already.
+    reasons.extend(if busy.is_empty() { saturated_hosts(run, result) } else { busy });
     let (due, dropped) = (run.total(Counter::Due), run.total(Counter::Dropped));
     if due > 0 && dropped as f64 > due as f64 * DROPPED_MAX {
         let share = number(dropped as f64 / due as f64 * 100.0);
@@ -106,16 +108,42 @@ fn generator(run: &RunState, result: &RunResult) -> Vec<String> {
 }
 
 fn saturated(run: &RunState, index: usize, worker: &SourceInfo) -> Option<String> {
-    let (mut longest, mut now) = (0, 0);
-    for level in levels(run, index, Gauge::ProcessCpuMilli) {
-        let busy = level.is_some_and(|milli| milli as f64 >= f64::from(worker.cores.max(1)) * 1e3 * CPU_SATURATED);
-        now = if busy { now + u64::from(run.slots.width_s()) } else { 0 };
-        longest = longest.max(now);
-    }
+    let cpu = levels(run, index, Gauge::ProcessCpuMilli).into_iter().map(|v| v.map(|milli| milli as f64 / 1e3));
+    let longest = longest_at_limit(cpu, worker.cores) * u64::from(run.slots.width_s());
     (longest >= CPU_SATURATED_S).then(|| {
         let (name, most) = (&worker.name, number(worker.cpu_max / f64::from(worker.cores.max(1)) * 100.0));
         format!("{name} was at its limit for {longest} s (up to {most} % of its processor time): add workers, or ask for less.")
     })
+}
+
+/// A host of workers that had no processor time left, though no single one of them used it all. One that they share
+/// with the service is a doubt and no verdict: there it may be the service that was at its limit.
+fn saturated_hosts(run: &RunState, result: &RunResult) -> Vec<String> {
+    let on = |host: &HostInfo, kind: &str| {
+        let ours = result.sources.iter().filter(|s| s.kind == kind && s.host == host.name);
+        ours.map(|s| s.name.clone()).collect::<Vec<_>>()
+    };
+    let reason = |host: &HostInfo| {
+        let longest = longest_at_limit(host.cpu.iter().copied(), host.cores) * u64::from(run.slots.width_s());
+        let workers = on(host, "worker");
+        if longest < CPU_SATURATED_S || workers.is_empty() || !on(host, "node").is_empty() {
+            return None;
+        }
+        let (name, workers) = (&host.name, workers.join(", "));
+        Some(format!("The host {name} of {workers} was at its limit for {longest} s: add hosts, or ask for less."))
+    };
+    result.hosts.iter().filter_map(reason).collect()
+}
+
+/// The most slots on end in which so many cores were in use as a machine has.
+fn longest_at_limit(cpu: impl Iterator<Item = Option<f64>>, cores: u32) -> u64 {
+    let full = f64::from(cores.max(1)) * CPU_SATURATED;
+    let (mut longest, mut now) = (0, 0);
+    for used in cpu {
+        now = if used.is_some_and(|used| used >= full) { now + 1 } else { 0 };
+        longest = longest.max(now);
+    }
+    longest
 }
 
 fn nothing_measured(run: &RunState, result: &RunResult) -> Option<String> {
@@ -238,6 +266,29 @@ mod tests {
             }
         });
         assert!(outcome == Outcome::Invalid && reasons[0].contains("worker-1 was at its limit for 6 s"), "{reasons:?}");
+    }
+
+    #[test]
+    fn a_host_that_workers_fill_together_is_invalid_and_one_shared_with_the_service_is_not() {
+        let busy = |i: &mut Interval| {
+            level(i, Gauge::ProcessCpuMilli, 900);
+            level(i, Gauge::HostCpuMilli, 2_000);
+            level(i, Gauge::HostCores, 2);
+        };
+        let (outcome, reasons) = judged(FAST, |_, i| busy(i));
+        assert!(outcome == Outcome::Invalid && reasons[0].contains("of worker-1 was at its limit"), "{reasons:?}");
+        let mut run = run(
+            FAST,
+            (0..10).map(|_| {
+                let mut interval = healthy();
+                busy(&mut interval);
+                interval
+            }),
+        );
+        let mut node = crate::source::Source::named("node-1");
+        node.hello.kind = "node".into();
+        run.sources.push(node);
+        assert_eq!(result(&run).verdict.outcome, Outcome::Passed);
     }
 
     #[test]

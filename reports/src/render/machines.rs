@@ -1,4 +1,4 @@
-//! Processors and memory of the generator and of the service over time.
+//! Processors and memory over time: of hosts, and of the processes of generator and service.
 
 use super::figure::{Figure, Part, Table};
 use super::over_time::{OverTime, gaps};
@@ -19,42 +19,65 @@ struct Quantity<'a> {
     said: fn(f64) -> String,
 }
 
-/// Processor time of the sources that generate load.
+/// Something whose use is drawn: a process or a host.
+struct Machine<'a> {
+    name: &'a str,
+    cores: u32,
+    /// What it is ranked by: its most.
+    most: f64,
+    values: Values,
+}
+
+const CPU: Quantity<'static> = Quantity { id: "", unit: "cores", kind: Kind::Count, axis: "cores", said: cores };
+
+/// Processor time of the hosts, everything on them.
+pub(super) fn host_cpu(time: &OverTime<'_>) -> Option<Part> {
+    let hosts = time.result.hosts.iter().map(|h| Machine {
+        name: &h.name,
+        cores: h.cores,
+        most: h.cpu_max,
+        values: time.bins.max(h.cpu.iter().copied()),
+    });
+    let cpu = Quantity { id: "host-cpu", ..CPU };
+    let caption = "Processor time of each whole machine in the last second, whatever runs on it.";
+    figure(time, hosts.collect(), &cpu, |busiest| used("The busiest host", busiest), caption)
+}
+
+/// Processor time of the processes that generate load and measure.
 pub(super) fn generator_cpu(time: &OverTime<'_>) -> Option<Part> {
-    let title = |busiest: &SourceInfo| {
-        format!(
-            "The busiest part of the generator, {}, used at most {} of {}",
-            busiest.name,
-            format::number(busiest.cpu_max),
-            format::counted(u64::from(busiest.cores), "core", "cores")
-        )
-    };
+    let cpu = Quantity { id: "generator-cpu", ..CPU };
     let caption = "Processor time of each process in the last second; all of its threads.";
-    let cpu = Quantity { id: "generator-cpu", unit: "cores", kind: Kind::Count, axis: "cores", said: cores };
-    figure(time, |s| s.kind != "node", |s| time.bins.max(s.cpu.iter().copied()), |s| s.cpu_max, &cpu, title, caption)
+    let title = |busiest: &Machine<'_>| used("The busiest part of the generator", busiest);
+    figure(time, cpu_of(time, |s| s.kind != "node"), &cpu, title, caption)
 }
 
 /// Processor time of the nodes of the service under test.
 pub(super) fn node_cpu(time: &OverTime<'_>) -> Option<Part> {
-    let title = |busiest: &SourceInfo| {
-        format!(
-            "The busiest node of the service, {}, used at most {} of {}",
-            busiest.name,
-            format::number(busiest.cpu_max),
-            format::counted(u64::from(busiest.cores), "core", "cores")
-        )
-    };
+    let cpu = Quantity { id: "node-cpu", ..CPU };
     let caption = "Processor time of the service’s processes in the last second, measured on their hosts.";
-    let cpu = Quantity { id: "node-cpu", unit: "cores", kind: Kind::Count, axis: "cores", said: cores };
-    figure(time, |s| s.kind == "node", |s| time.bins.max(s.cpu.iter().copied()), |s| s.cpu_max, &cpu, title, caption)
+    let title = |busiest: &Machine<'_>| used("The busiest node of the service", busiest);
+    figure(time, cpu_of(time, |s| s.kind == "node"), &cpu, title, caption)
+}
+
+fn cpu_of<'a>(time: &OverTime<'a>, wanted: impl Fn(&SourceInfo) -> bool) -> Vec<Machine<'a>> {
+    let ours = time.result.sources.iter().filter(|s| wanted(s));
+    let values = |s: &SourceInfo| time.bins.max(s.cpu.iter().copied());
+    ours.map(|s| Machine { name: &s.name, cores: s.cores, most: s.cpu_max, values: values(s) }).collect()
+}
+
+fn used(what: &str, busiest: &Machine<'_>) -> String {
+    let of = format::counted(u64::from(busiest.cores), "core", "cores");
+    format!("{what}, {}, used at most {} of {of}", busiest.name, format::number(busiest.most))
 }
 
 /// Memory of the nodes of the service under test.
 pub(super) fn node_memory(time: &OverTime<'_>) -> Option<Part> {
-    let title = |largest: &SourceInfo| {
-        format!("The largest node of the service, {}, held {}", largest.name, format::bytes(largest.rss_max_bytes))
-    };
-    let caption = "Resident memory of the service’s processes.";
+    let nodes = time.result.sources.iter().filter(|s| s.kind == "node").map(|s| Machine {
+        name: &s.name,
+        cores: s.cores,
+        most: s.rss_max_bytes as f64,
+        values: time.bins.max(gaps(&s.rss_bytes)),
+    });
     let memory = Quantity {
         id: "node-memory",
         unit: "bytes",
@@ -62,8 +85,10 @@ pub(super) fn node_memory(time: &OverTime<'_>) -> Option<Part> {
         axis: "resident memory",
         said: |v| format::bytes(v as u64),
     };
-    let values = |s: &SourceInfo| time.bins.max(gaps(&s.rss_bytes));
-    figure(time, |s| s.kind == "node", values, |s| s.rss_max_bytes as f64, &memory, title, caption)
+    let title = |largest: &Machine<'_>| {
+        format!("The largest node of the service, {}, held {}", largest.name, format::bytes(largest.most as u64))
+    };
+    figure(time, nodes.collect(), &memory, title, "Resident memory of the service’s processes.")
 }
 
 fn cores(cores: f64) -> String {
@@ -73,30 +98,27 @@ fn cores(cores: f64) -> String {
 
 fn figure(
     time: &OverTime<'_>,
-    wanted: impl Fn(&SourceInfo) -> bool,
-    values: impl Fn(&SourceInfo) -> Values,
-    rank: impl Fn(&SourceInfo) -> f64,
+    mut all: Vec<Machine<'_>>,
     quantity: &Quantity<'_>,
-    title: impl Fn(&SourceInfo) -> String,
+    title: impl Fn(&Machine<'_>) -> String,
     caption: &str,
 ) -> Option<Part> {
-    let mut all: Vec<&SourceInfo> = time.result.sources.iter().filter(|s| wanted(s)).collect();
-    all.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
-    let lines: Vec<_> = all.iter().take(MOST_LINES).map(|s| (*s, values(s))).collect();
-    if lines.iter().all(|(_, values)| values.iter().flatten().next().is_none()) {
+    all.sort_by(|a, b| b.most.total_cmp(&a.most));
+    let lines = &all[..all.len().min(MOST_LINES)];
+    if lines.iter().all(|m| m.values.iter().flatten().next().is_none()) {
         return None;
     }
-    let highest = most(&lines.iter().map(|(_, values)| values).collect::<Vec<_>>());
+    let highest = most(&lines.iter().map(|m| &m.values).collect::<Vec<_>>());
     let scale = if quantity.kind == Kind::Bytes { Scale::bytes(highest) } else { Scale::from_zero(highest) };
     let y = Axis::new(scale, quantity.kind.clone(), quantity.axis);
-    let marks = lines.iter().enumerate().map(|(i, (_, v))| time.line(Ink::series(i), v)).collect();
-    let labels = lines.iter().enumerate().filter_map(|(i, (s, v))| time.label(Ink::series(i), &s.name, v)).collect();
+    let marks = lines.iter().enumerate().map(|(i, m)| time.line(Ink::series(i), &m.values)).collect();
+    let labels = lines.iter().enumerate().filter_map(|(i, m)| time.label(Ink::series(i), m.name, &m.values)).collect();
     let mut table = Table::new(&["Name", "#Most", "#Mean over the shown bins"]);
-    for (source, values) in &lines {
-        let held: Vec<f64> = values.iter().flatten().copied().collect();
+    for machine in lines {
+        let held: Vec<f64> = machine.values.iter().flatten().copied().collect();
         let mean = held.iter().sum::<f64>() / held.len().max(1) as f64;
         let top = held.iter().copied().fold(0.0, f64::max);
-        table.row([source.name.clone(), (quantity.said)(top), (quantity.said)(mean)]);
+        table.row([machine.name.to_owned(), (quantity.said)(top), (quantity.said)(mean)]);
     }
     let title = title(all.first()?);
     let hidden = all.len().saturating_sub(MOST_LINES);
@@ -104,7 +126,7 @@ fn figure(
     let caption = format!("{caption}{more}{}", time.bin_note("the highest second"));
     let alternative = format!("{} over time. {title}.", quantity.axis);
     let chart = time.chart(y, marks, labels, 110.0);
-    let series: Vec<_> = lines.iter().map(|(s, v)| (s.name.as_str(), v.clone())).collect();
+    let series: Vec<_> = lines.iter().map(|m| (m.name, m.values.clone())).collect();
     Some(
         Figure::new(quantity.id, title, caption, alternative, &chart)
             .with_table(table)

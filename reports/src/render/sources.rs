@@ -22,6 +22,7 @@ pub(super) fn section(result: &RunResult) -> Section {
         if !folded.is_empty() {
             parts.push(Part::Folded(format!("{} more", folded.len()), load(folded)));
         }
+        parts.extend(hosts(result));
         parts.push(Part::Heading("Clocks and intervals".into()));
         parts.push(Part::Table(clocks(open)));
         if !folded.is_empty() {
@@ -103,6 +104,45 @@ fn load(all: &[&SourceInfo]) -> Table {
         );
     }
     table
+}
+
+/// The machines below the processes.
+fn hosts(result: &RunResult) -> Vec<Part> {
+    if result.hosts.is_empty() {
+        return vec![Part::Note(
+            "No probe looked at the hosts themselves, so what else ran on them is not known.".into(),
+        )];
+    }
+    let columns = ["Host", "#Cores, mean / most", "#Memory used", "#Load", "#TCP sockets", "#Sent again", "~Runs"];
+    let mut table = Table::new(&columns).stacked();
+    for h in &result.hosts {
+        let busy = h.cores > 0 && h.cpu_max > BUSY * f64::from(h.cores);
+        let name = if h.name.is_empty() { "no name".to_owned() } else { h.name.clone() };
+        let cpu = format!("{} / {} of {}", format::number(h.cpu_mean), format::number(h.cpu_max), h.cores);
+        let memory = format!("{} of {}", format::bytes(h.memory_used_max_bytes), format::bytes(h.memory_bytes));
+        table.marked(
+            busy,
+            [
+                if busy { format!("{name} (! busy)") } else { name },
+                cpu,
+                memory,
+                format::number(h.load_max),
+                format::count(h.sockets_max),
+                h.retransmits.map_or_else(|| "–".into(), |n| format!("{} segments", format::count(n))),
+                h.sources.join(", "),
+            ],
+        );
+    }
+    vec![
+        Part::Heading("Hosts".into()),
+        Part::Table(table),
+        Part::Note(
+            "A host’s figures are of the whole machine, other programs included; the rows above are of single processes. \
+             Load: the largest average of a minute of tasks that ran or waited to run. Sent again: TCP segments that the \
+             kernel had to repeat during the run."
+                .into(),
+        ),
+    ]
 }
 
 fn clocks(all: &[&SourceInfo]) -> Table {

@@ -37,6 +37,7 @@ pub(super) fn section(result: &RunResult) -> Section {
     parts.push(latency::bands(&time, Metric::Send, "Send", 170.0));
     parts.extend(errors::parts(result, &time));
     parts.push(latency::bands(&time, Metric::Lag, "Generator lag", 140.0));
+    parts.extend(machines::host_cpu(&time));
     parts.extend(machines::generator_cpu(&time));
     parts.extend(machines::node_cpu(&time));
     parts.extend(machines::node_memory(&time));

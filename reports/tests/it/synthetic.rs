@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use reports::RunResult;
 use reports::result::{
-    Bands, Completeness, Conservation, ErrorCount, EventInfo, Latency, Outcome, PhaseSpan, ScenarioInfo, SlowMessage,
-    SourceInfo, ThresholdResult, Timeline, UserCounts, VerdictInfo,
+    Bands, Completeness, Conservation, ErrorCount, EventInfo, HostInfo, Latency, Outcome, PhaseSpan, ScenarioInfo,
+    SlowMessage, SourceInfo, ThresholdResult, Timeline, UserCounts, VerdictInfo,
 };
 
 /// All of them, by name.
@@ -178,6 +178,7 @@ pub(crate) fn hostile() -> RunResult {
     result.events.push(EventInfo { at_s: 3.0, kind: format!("{evil}_lost"), text: evil.into() });
     result.phases.iter_mut().for_each(|p| p.name = evil.into());
     result.sources.iter_mut().for_each(|s| s.name = evil.into());
+    result.hosts[0].name = evil.into();
     result.slowest_messages.iter_mut().for_each(|m| m.message = evil.into());
     result.thresholds.iter_mut().for_each(|t| t.text = evil.into());
     let metrics = result.metrics.clone();
@@ -256,6 +257,7 @@ fn run(shape: &Shape) -> RunResult {
         counters: BTreeMap::from([("connected".into(), reached), ("sent".into(), sends), ("dropped".into(), 0)]),
         thresholds: thresholds(shape),
         sources: sources(shape, &mut random),
+        hosts: vec![host(shape)],
         phases: vec![
             PhaseSpan { name: "join".into(), start_s: 0.0, end_s: f64::from(shape.ramp_s) },
             PhaseSpan { name: "hold".into(), start_s: f64::from(shape.ramp_s), end_s: f64::from(shape.seconds) * 0.9 },
@@ -453,6 +455,24 @@ fn sources(shape: &Shape, random: &mut Dice) -> Vec<SourceInfo> {
             }
         })
         .collect()
+}
+
+fn host(shape: &Shape) -> HostInfo {
+    let seconds = 0..shape.seconds;
+    HostInfo {
+        name: "laptop".into(),
+        sources: ["worker-1", "worker-2", "probe", "chat-1"].map(String::from).to_vec(),
+        cores: 2,
+        memory_bytes: 16 << 30,
+        cpu_max: 1.83,
+        cpu_mean: 1.66,
+        memory_used_max_bytes: 3 << 30,
+        load_max: 2.4,
+        sockets_max: shape.users * 2 + 9,
+        retransmits: Some(4),
+        cpu: seconds.clone().map(|s| Some(1.5 + f64::from(s % 4) * 0.11)).collect(),
+        ..HostInfo::default()
+    }
 }
 
 fn slowest(shape: &Shape, random: &mut Dice) -> Vec<SlowMessage> {
