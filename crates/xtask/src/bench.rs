@@ -48,9 +48,11 @@ impl Figure {
     }
 }
 
-/// All benchmarks: their name, and what they measure.
-const BENCHES: &[(&str, fn() -> Figure)] =
-    &[("record", measuring::record), ("merge-encode", measuring::merge_and_encode)];
+/// A benchmark's name, and what measures it.
+type Bench = (&'static str, fn() -> Figure);
+
+/// All benchmarks.
+const BENCHES: &[Bench] = &[("record", measuring::record), ("merge-encode", measuring::merge_and_encode)];
 
 /// Runs the benchmarks, prints their figures, and writes them to `benches/RESULTS.md`.
 ///
