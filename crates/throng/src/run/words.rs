@@ -92,7 +92,9 @@ fn health(worker: &WorkerHealth) -> String {
     let silent =
         if worker.silent_s > 2.0 { format!(", silent for {}", format::span(worker.silent_s)) } else { String::new() };
     let (connected, planned) = (format::count(worker.users_connected), format::count(worker.users_planned));
-    format!("{}  {connected} of {planned} users, {}{silent}", worker.name, worker.state)
+    // A probe has no users of its own.
+    let users = if worker.users_planned > 0 { format!("{connected} of {planned} users, ") } else { String::new() };
+    format!("{}  {users}{}{silent}", worker.name, worker.state)
 }
 
 /// A latency, or a dash where nothing was measured yet.
