@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wire::Stamp;
 use wire::api::OutgoingMessage;
+use wire::event::kind;
 use wire::token::{Claims, TokenKey};
 
 use crate::job::Job;
@@ -27,6 +28,7 @@ const TEXT: &str = "tweet: a canary of throng, measuring apart from the crowd";
 
 /// What all canaries of a probe share.
 struct Flock {
+    run: String,
     scenario: Arc<Scenario>,
     clock: Clock,
     offset: watch::Receiver<Offset>,
@@ -64,6 +66,7 @@ pub(crate) fn spawn(
         );
     }
     let flock = Arc::new(Flock {
+        run: job.run.clone(),
         scenario: job.scenario.clone(),
         clock: job.clock.clone(),
         offset: job.offset.clone(),
@@ -128,9 +131,7 @@ impl Flock {
         while let Some(notice) = notices.recv().await {
             match &notice {
                 Notice::Event { at, recovered: false, .. } => {
-                    let stamp = notice.head().and_then(|head| head.message?.throng);
-                    let Some(stamp) = stamp else { continue };
-                    let due = Timestamp::from_nanos(stamp.due);
+                    let Some(due) = delivered(&notice) else { continue };
                     self.record(Metric::CanaryDelivery, self.run_time(*at).micros_since(due));
                 }
                 Notice::Lost { closed, .. } => self.error("lost", &closed.kind()),
@@ -170,7 +171,7 @@ impl Flock {
         let mut custom = serde_json::Map::new();
         custom.insert("throng".into(), serde_json::to_value(stamp).expect("four numbers are JSON"));
         let Scenario { name, seed, .. } = &*self.scenario;
-        let id = Some(format!("{name}-{seed}-{}-{number}", Stamp::CANARY));
+        let id = Some(format!("{name}-{seed}-{}-{number}-{}", Stamp::CANARY, self.run));
         OutgoingMessage { id, text: TEXT.to_owned(), parent_id: None, custom }
     }
 
@@ -189,5 +190,30 @@ impl Flock {
 
     fn error(&self, what: &str, kind: &str) {
         self.recorder.with(|r| r.error(&format!("canary {what}: {kind}"), None));
+    }
+}
+
+/// When the message was due that this notice delivers. A reaction, or a change of a message, comes with the message and
+/// so with its stamp, but delivers none.
+fn delivered(notice: &Notice) -> Option<Timestamp> {
+    let head = notice.head()?;
+    let stamp = head.message.filter(|_| head.kind == kind::MESSAGE_NEW)?.throng?;
+    Some(Timestamp::from_nanos(stamp.due))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn only_a_new_message_is_a_delivery() {
+        let due = |kind: &str| {
+            let stamp = r#""throng":{"action":0,"number":7,"due":5000,"sent":6000}"#;
+            let frame = format!(r#"{{"type":"{kind}","cid":"a:b","seq":3,"message":{{"id":"m","text":"x",{stamp}}}}}"#);
+            delivered(&Notice::Event { at: Timestamp::default(), frame: Bytes::from(frame), recovered: false })
+        };
+        assert_eq!(due("message.new"), Some(Timestamp::from_nanos(5_000)));
+        assert_eq!((due("reaction.new"), due("message.updated")), (None, None));
     }
 }
