@@ -6,7 +6,7 @@ use super::Problems;
 
 const PURE: &[&str] = &["measure", "wire", "proto"];
 const LIBRARIES: &[&str] = &["client", "scenarios"];
-const SERVICES: &[&str] = &["control-plane", "worker", "probe", "reports", "chat-server"];
+const SERVICES: &[&str] = &["control-plane", "worker", "probe", "reports", "chat-server", "truth"];
 
 /// The level of a crate of ours: it may depend on lower ones only. `throng` knows all, `xtask` stands beside.
 fn level(name: &str) -> Option<u8> {

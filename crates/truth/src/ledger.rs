@@ -1,0 +1,196 @@
+//! What the target really did.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use measure::{MessageKey, Timestamp};
+use wire::Stamp;
+
+/// Deliveries whose latency is kept one by one; 8 bytes each. Later ones are counted, and the truth says that it is not
+/// whole.
+const SAMPLES_MAX: usize = 8_000_000;
+/// Messages that are remembered by their ids.
+const HEARD_MAX: usize = 1_000_000;
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Messages that came, repeats of an id not among them.
+    pub messages: u64,
+    /// Messages that came with an id that was known: they were told to nobody.
+    pub repeated: u64,
+    /// Deliveries that were due: one for each message and each watcher it had.
+    pub deliveries: u64,
+    /// Of these, those that were written, each counted once.
+    pub written: u64,
+    /// Those that were left out.
+    pub dropped: u64,
+    /// Those whose connection was gone.
+    pub undeliverable: u64,
+    /// Deliveries that were written a second time.
+    pub duplicated: u64,
+    /// Deliveries that were written after a later one of the same channel and connection.
+    pub swapped: u64,
+}
+
+/// A message as it came.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Heard {
+    /// Its id.
+    pub id: String,
+    /// Who sent it, as the token says.
+    pub user: String,
+    /// Where to.
+    pub cid: String,
+    /// Its text.
+    pub text: String,
+    /// Its stamp, if it is throng's.
+    pub stamp: Option<(u16, u64, u64)>,
+}
+
+/// All that the target did, as of now.
+#[derive(Clone, Debug, Default)]
+pub struct Truth {
+    /// What was counted.
+    pub counts: Counts,
+    /// Of each stamped message, from the moment it was due to the moment its frame was written, in microseconds, for each
+    /// receiver. Negative if two clocks disagree.
+    pub since_due: BTreeMap<MessageKey, Vec<i64>>,
+    /// From the moment a message came to the moment its frame was written, in microseconds: the delay that was drawn, with
+    /// what waiting in line and the timer's slack added to it.
+    pub since_came: Vec<i64>,
+    /// Messages in the order in which they came.
+    pub heard: Vec<Heard>,
+    /// Who connected.
+    pub users: BTreeSet<String>,
+    /// Whether every delivery's latency was kept.
+    pub whole: bool,
+}
+
+impl Truth {
+    /// The latencies from due of all deliveries, rising, in microseconds.
+    pub fn pooled(&self) -> Vec<i64> {
+        let mut pooled: Vec<i64> = self.since_due.values().flatten().copied().collect();
+        pooled.sort_unstable();
+        pooled
+    }
+
+    /// Of each message the latency by which the fraction `part` (0 to 1) of its receivers had it (0: the first), rising.
+    pub fn fan_out(&self, part: f64) -> Vec<i64> {
+        let of = |micros: &Vec<i64>| {
+            let mut micros = micros.clone();
+            micros.sort_unstable();
+            quantile(&micros, part)
+        };
+        let mut all: Vec<i64> = self.since_due.values().filter_map(of).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+/// The value at or below which the fraction `part` (0 to 1) of rising values lies.
+pub fn quantile(rising: &[i64], part: f64) -> Option<i64> {
+    let rank = (rising.len() as f64 * part).ceil() as usize;
+    rising.get(rank.max(1) - 1).copied()
+}
+
+/// Keeps the truth.
+#[derive(Debug)]
+pub struct Ledger(Mutex<Truth>);
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self(Mutex::new(Truth { whole: true, ..Truth::default() }))
+    }
+}
+
+impl Ledger {
+    /// All that happened until now.
+    pub fn truth(&self) -> Truth {
+        self.with(|truth| truth.clone())
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Truth) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A user connected.
+    pub(crate) fn connected(&self, user: &str) {
+        self.with(|t| t.users.insert(user.to_owned()));
+    }
+
+    /// A message came, to be delivered so often.
+    pub(crate) fn heard(&self, heard: Heard, deliveries: u64) {
+        self.with(|t| {
+            t.counts.messages += 1;
+            t.counts.deliveries += deliveries;
+            if t.heard.len() < HEARD_MAX {
+                t.heard.push(heard);
+            }
+        });
+    }
+
+    /// A message came that is known.
+    pub(crate) fn repeated(&self) {
+        self.with(|t| t.counts.repeated += 1);
+    }
+
+    /// A delivery was written, for the first time.
+    pub(crate) fn written(&self, stamp: Option<&Stamp>, came: Timestamp, at: Timestamp, swapped: bool) {
+        self.with(|t| {
+            t.counts.written += 1;
+            t.counts.swapped += u64::from(swapped);
+            if t.since_came.len() >= SAMPLES_MAX {
+                t.whole = false;
+                return;
+            }
+            t.since_came.push(at.micros_since(came));
+            if let Some(stamp) = stamp {
+                let key = MessageKey::new(stamp.action, stamp.number);
+                t.since_due.entry(key).or_default().push(at.micros_since(Timestamp::from_nanos(stamp.due)));
+            }
+        });
+    }
+
+    /// A delivery was written again.
+    pub(crate) fn duplicated(&self) {
+        self.with(|t| t.counts.duplicated += 1);
+    }
+
+    /// A delivery was left out.
+    pub(crate) fn dropped(&self) {
+        self.with(|t| t.counts.dropped += 1);
+    }
+
+    /// A delivery's connection is gone.
+    pub(crate) fn undeliverable(&self) {
+        self.with(|t| t.counts.undeliverable += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_values_that_were_measured() {
+        let values: Vec<i64> = (1..=1_000).collect();
+        let at = |part| quantile(&values, part);
+        assert_eq!((at(0.0), at(0.5), at(0.999), at(1.0)), (Some(1), Some(500), Some(999), Some(1_000)));
+        assert_eq!(quantile(&[], 0.5), None);
+    }
+
+    #[test]
+    fn a_message_has_one_sample_for_each_receiver() {
+        let ledger = Ledger::default();
+        let at = |micros: u64| Timestamp::from_nanos(micros * 1_000);
+        for micros in [900, 300, 700] {
+            let stamp = Stamp { action: 2, number: 5, due: 100_000, sent: 0 };
+            ledger.written(Some(&stamp), at(250), at(micros), false);
+        }
+        let truth = ledger.truth();
+        assert_eq!(truth.pooled(), [200, 600, 800]);
+        assert_eq!((truth.fan_out(0.0), truth.fan_out(0.5), truth.fan_out(1.0)), (vec![200], vec![600], vec![800]));
+        assert_eq!(truth.since_came, [650, 50, 450]);
+    }
+}

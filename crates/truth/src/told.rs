@@ -1,0 +1,42 @@
+//! The truth, as `GET /truth` tells it.
+
+use serde_json::{Value, json};
+
+use crate::ledger::{Truth, quantile};
+
+/// Numbers of latencies, in microseconds; exact, not those of a histogram.
+fn numbers(rising: &[i64]) -> Value {
+    let at = |part| quantile(rising, part);
+    let mean = rising.iter().sum::<i64>() as f64 / rising.len().max(1) as f64;
+    json!({"count": rising.len(), "mean_us": mean, "min_us": at(0.0), "p50_us": at(0.5), "p90_us": at(0.9),
+        "p99_us": at(0.99), "p999_us": at(0.999), "max_us": at(1.0)})
+}
+
+/// Everything but the single samples.
+pub(crate) fn truth(truth: &Truth) -> Value {
+    let mut since_came = truth.since_came.clone();
+    since_came.sort_unstable();
+    json!({
+        "counts": truth.counts,
+        "users": truth.users.len(),
+        "whole": truth.whole,
+        "delivery": numbers(&truth.pooled()),
+        "delay": numbers(&since_came),
+        "fanout_first": numbers(&truth.fan_out(0.0)),
+        "fanout_median": numbers(&truth.fan_out(0.5)),
+        "fanout_p99": numbers(&truth.fan_out(0.99)),
+        "fanout_last": numbers(&truth.fan_out(1.0)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_that_did_nothing_says_so() {
+        let told = truth(&Truth { whole: true, ..Truth::default() });
+        assert_eq!((&told["delivery"]["count"], &told["counts"]["dropped"]), (&json!(0), &json!(0)));
+        assert_eq!(told["fanout_last"]["p50_us"], Value::Null);
+    }
+}
