@@ -69,7 +69,7 @@ pub struct Config {
     pub stall: Option<StallSpec>,
     /// Deliveries that are left out.
     pub drop: OneIn,
-    /// Deliveries that come twice.
+    /// Deliveries that come twice; the second time before their successor of the same channel and connection.
     pub duplicate: OneIn,
     /// Deliveries that come after their successor of the same channel and connection.
     pub swap: OneIn,

@@ -27,7 +27,9 @@ pub(crate) enum Purpose {
     Swap,
 }
 
-/// What goes wrong with the delivery of this number. Of several things that would, the first of drop, duplicate, swap.
+/// What is to go wrong with the delivery of this number. Of several things that would, the first of drop, duplicate, swap.
+/// Less does where two meet: whose predecessor waits for it is neither repeated nor swapped, and what has no successor
+/// within a second is not either. The ledger counts what was done.
 pub(crate) fn fault(config: &Config, number: u64) -> Fault {
     let kinds = [
         (Fault::Drop, config.drop, Purpose::Drop),

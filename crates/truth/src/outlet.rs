@@ -52,9 +52,27 @@ struct Line {
     bytes: usize,
     /// Bytes of the first that were taken already.
     done: usize,
-    /// Deliveries that are to come after their successor.
-    held: Vec<Delivery>,
+    /// At most one a channel.
+    held: Vec<Held>,
     shut: bool,
+}
+
+/// What waits for the next delivery of its channel.
+#[derive(Debug)]
+enum Held {
+    /// It is to come after that one.
+    Late(Delivery),
+    /// It has come, and is to come again before that one: a receiver that has all it expects may be gone at once, and
+    /// a repeat of the last frame would be a repeat that nobody could see.
+    Again(Delivery),
+}
+
+impl Held {
+    const fn delivery(&self) -> &Delivery {
+        match self {
+            Self::Late(delivery) | Self::Again(delivery) => delivery,
+        }
+    }
 }
 
 /// The writing half of a connection.
@@ -85,45 +103,46 @@ impl Outlet {
         });
     }
 
-    /// It is time for a delivery. True if it is kept back until its successor has gone.
+    /// It is time for a delivery. True if something of it is kept back until its successor comes.
     pub(crate) fn deliver(&self, delivery: Delivery, fault: Fault) -> bool {
         self.with(|line| {
             if line.shut {
                 self.ledger.undeliverable();
                 return false;
             }
-            let held = line.held.iter().position(|h| h.cid == delivery.cid);
-            match fault {
-                Fault::Drop => {
-                    self.ledger.dropped();
-                    return false;
-                }
-                // Its predecessor waits for it: it can't wait itself.
-                Fault::Swap if held.is_none() => {
-                    line.held.push(delivery);
-                    return true;
-                }
-                Fault::Duplicate => {
-                    let again = delivery.frame.clone();
-                    line.put(delivery.frame.clone(), What::First(delivery));
-                    line.put(again, What::Repeat);
-                }
-                Fault::Swap | Fault::None => line.put(delivery.frame.clone(), What::First(delivery)),
+            if fault == Fault::Drop {
+                self.ledger.dropped();
+                return false;
             }
-            if let Some(at) = held {
-                let late = line.held.remove(at);
-                line.put(late.frame.clone(), What::Swapped(late));
+            let held = line.held.iter().position(|h| h.delivery().cid == delivery.cid).map(|at| line.held.remove(at));
+            let keeps = held.is_none() && matches!(fault, Fault::Swap | Fault::Duplicate);
+            match (held, fault) {
+                (None, Fault::Swap) => line.held.push(Held::Late(delivery)),
+                (None, Fault::Duplicate) => {
+                    line.put(delivery.frame.clone(), What::First(delivery.clone()));
+                    line.held.push(Held::Again(delivery));
+                }
+                (None, _) => line.put(delivery.frame.clone(), What::First(delivery)),
+                // Who was waited for waits for nobody.
+                (Some(Held::Late(late)), _) => {
+                    line.put(delivery.frame.clone(), What::First(delivery));
+                    line.put(late.frame.clone(), What::Swapped(late));
+                }
+                (Some(Held::Again(known)), _) => {
+                    line.put(known.frame, What::Repeat);
+                    line.put(delivery.frame.clone(), What::First(delivery));
+                }
             }
             self.flush(line);
-            false
+            keeps
         })
     }
 
-    /// Whoever still waits for a successor waits no longer, if it is this frame.
+    /// What is kept back of this frame waits no longer: no successor came.
     pub(crate) fn release(&self, frame: &Bytes) {
         self.with(|line| {
-            if let Some(at) = line.held.iter().position(|h| h.frame.as_ptr() == frame.as_ptr()) {
-                let late = line.held.remove(at);
+            let held = line.held.iter().position(|h| h.delivery().frame.as_ptr() == frame.as_ptr());
+            if let Some(Held::Late(late)) = held.map(|at| line.held.remove(at)) {
                 line.put(late.frame.clone(), What::First(late));
                 self.flush(line);
             }
@@ -150,7 +169,8 @@ impl Outlet {
         self.with(|line| {
             line.shut = true;
             let firsts = line.waiting.drain(..).filter(|w| matches!(w.what, What::First(_) | What::Swapped(_))).count();
-            for _ in 0..firsts + line.held.drain(..).count() {
+            let late = line.held.drain(..).filter(|h| matches!(h, Held::Late(_))).count();
+            for _ in 0..firsts + late {
                 self.ledger.undeliverable();
             }
         });
