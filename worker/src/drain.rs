@@ -9,7 +9,7 @@ use futures_util::stream;
 use tokio::time::{sleep, timeout};
 use wire::api::ChannelQuery;
 
-use crate::load::{ERRANDS, Load, Local};
+use crate::load::{Load, Local};
 use crate::perform::Numbered;
 use crate::user::{ChannelId, Event};
 
@@ -61,7 +61,7 @@ pub(crate) fn give_up(load: &Rc<Load>) {
 async fn last_numbers(load: &Rc<Load>, users: &[Local]) -> HashMap<ChannelId, u64> {
     let (asks, mut last) = asks(load, users);
     let answers: Vec<Vec<Numbered>> =
-        stream::iter(asks).map(|ask| ask_for(load, ask)).buffer_unordered(ERRANDS).collect().await;
+        stream::iter(asks).map(|ask| ask_for(load, ask)).buffer_unordered(load.errands_at_once).collect().await;
     for (channel, seq) in answers.into_iter().flatten() {
         let known = last.entry(channel).or_default();
         *known = seq.max(*known);

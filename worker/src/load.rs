@@ -12,18 +12,15 @@ use scenarios::Shard;
 use tokio::sync::Notify;
 
 use crate::frames::{Channels, Frames, Head};
-use crate::machine::CALLS_A_THREAD;
 use crate::plan::{SharedPlan, Start, apis};
 use crate::record::Book;
 use crate::session::Link;
 use crate::tokens::Identity;
 use crate::user::{Action, ChannelId, Effects, Event, User};
 
-/// Of a thread's connections for calls, those for watching, catching up and settling. Actions have the others to
+/// Of a thread's connections for calls, the share for watching, catching up and settling. Actions have the others to
 /// themselves, so that a crowd that joins does not stand in the way of messages.
-pub(crate) const ERRANDS: usize = 8;
-/// Those for actions.
-pub(crate) const ACTIONS: usize = CALLS_A_THREAD as usize - ERRANDS;
+const ERRANDS: f64 = 0.25;
 /// A connection or a call that takes longer has failed.
 pub(crate) const WITHIN: Duration = Duration::from_secs(10);
 
@@ -53,6 +50,8 @@ pub(crate) struct Load {
     actions: Vec<Api>,
     /// The same, for everything else.
     errands: Vec<Api>,
+    /// How many errands to one endpoint there can be at once.
+    pub(crate) errands_at_once: usize,
     progress: Arc<Progress>,
     world: RefCell<World>,
     random: Cell<SplitMix64>,
@@ -84,9 +83,12 @@ impl Load {
         let users = usize::try_from(plan.scenario.users_in(shard)).unwrap_or(usize::MAX);
         let world = World { users: std::iter::repeat_with(|| None).take(users).collect(), ..World::default() };
         let random = SplitMix64::of(&[plan.scenario.seed, u64::from(shard.index), u64::from(shard.count)]);
+        let calls = usize::try_from(plan.calls).unwrap_or(usize::MAX);
+        let errands_at_once = ((calls as f64 * ERRANDS) as usize).max(1);
         Self {
-            actions: apis(&plan, ACTIONS, WITHIN),
-            errands: apis(&plan, ERRANDS, WITHIN),
+            actions: apis(&plan, calls.saturating_sub(errands_at_once).max(1), WITHIN),
+            errands: apis(&plan, errands_at_once, WITHIN),
+            errands_at_once,
             plan,
             start,
             shard,

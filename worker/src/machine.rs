@@ -6,11 +6,20 @@ use rustix::process::{Resource, getrlimit};
 /// tokio-tungstenite with a 2 KiB read buffer), half of the 5.3 KB of kernel memory of a loopback pair, and the user's
 /// own state; rounded up to half as much again.
 pub const USER_BYTES: u64 = 16 << 10;
-/// Files that the process needs beside its users': event loops, timers, HTTP connections, logs, telemetry.
-pub const OTHER_FILES: u64 = 200;
+/// Files that the process needs beside its users' and those for API calls: event loops, logs, telemetry. It has fewer
+/// than 20 of them (measured); the others are for what comes and goes.
+pub const OTHER_FILES: u64 = 40;
 
-/// Connections for API calls that each thread keeps to each endpoint: its users share them.
-pub const CALLS_A_THREAD: u64 = 32;
+/// The most connections for API calls that a thread keeps to each endpoint: its users share them.
+pub const CALLS_A_THREAD_MAX: u64 = 32;
+/// The fewest: one for errands, and some for actions.
+const CALLS_A_THREAD_MIN: u64 = 4;
+
+/// Connections for API calls that each of so many threads keeps to each endpoint: not more than a quarter of the files
+/// that the process may have open, so that a small limit leaves room for users.
+pub fn calls_a_thread(open_files: u64, threads: u64) -> u64 {
+    (open_files / 4 / threads.max(1)).clamp(CALLS_A_THREAD_MIN, CALLS_A_THREAD_MAX)
+}
 
 /// A host, as a process on it sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +55,7 @@ impl Machine {
 
     /// Users that a worker with so many threads can hold here, by files, memory, and ports to one address.
     pub fn capacity(&self, threads: u32) -> u64 {
-        let calls = CALLS_A_THREAD * u64::from(threads);
+        let calls = calls_a_thread(self.open_files, threads.into()) * u64::from(threads);
         let files = self.open_files.saturating_sub(OTHER_FILES + calls);
         files.min(self.available / USER_BYTES).min(self.ports.saturating_sub(calls))
     }
@@ -78,7 +87,9 @@ mod tests {
     #[test]
     fn the_scarcest_thing_decides() {
         let machine = Machine { available: 1 << 30, open_files: 1_024, ports: 28_232, ..Machine::default() };
-        assert_eq!(machine.capacity(2), 760);
+        assert_eq!(machine.capacity(2), 920);
+        assert_eq!(Machine { open_files: 256, ..machine.clone() }.capacity(2), 152);
+        assert_eq!(Machine { open_files: 64, ..machine.clone() }.capacity(2), 8, "fewer calls");
         assert_eq!(Machine { open_files: 100_000, ..machine.clone() }.capacity(2), 28_168);
         assert_eq!(Machine { open_files: 100_000, available: 1 << 20, ..machine }.capacity(2), 64);
     }

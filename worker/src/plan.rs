@@ -24,6 +24,8 @@ pub struct Plan {
     pub api_key: String,
     /// Who the users are.
     pub tokens: TokenSource,
+    /// Connections for API calls that each thread keeps to each endpoint.
+    pub calls: u64,
     /// Where time comes from.
     pub clock: Clock,
 }

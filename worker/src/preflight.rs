@@ -9,7 +9,7 @@ use proto::control as pb;
 use scenarios::{Shard, Source};
 
 use crate::load::{WITHIN, caller};
-use crate::machine::{CALLS_A_THREAD, Machine, OTHER_FILES, USER_BYTES};
+use crate::machine::{Machine, OTHER_FILES, USER_BYTES, calls_a_thread};
 use crate::plan::{Plan, SharedPlan, apis};
 use crate::tokens::TokenSource;
 
@@ -23,13 +23,14 @@ pub(crate) async fn prepare(
     threads: u32,
     clock: &Clock,
 ) -> Result<SharedPlan, String> {
-    let plan = plan(order, clock).await?;
+    let calls = calls_a_thread(machine.open_files, threads.into());
+    let plan = plan(order, calls, clock).await?;
     fits(&plan, machine, threads)?;
     reach(&plan).await?;
     Ok(Arc::new(plan))
 }
 
-async fn plan(order: pb::Prepare, clock: &Clock) -> Result<Plan, String> {
+async fn plan(order: pb::Prepare, calls: u64, clock: &Clock) -> Result<Plan, String> {
     let shard = Shard::new(order.shard_index, order.shard_count).map_err(|e| e.to_string())?;
     let given = order.scenario.ok_or("the order has no scenario")?;
     let scenario = scenarios::parse(&Source {
@@ -54,7 +55,7 @@ async fn plan(order: pb::Prepare, clock: &Clock) -> Result<Plan, String> {
         own => own.clone().unwrap_or_default(),
     };
     let tokens = TokenSource::open(&scenario, &target.api_secret)?;
-    Ok(Plan { run: order.run, scenario, shard, endpoints, api_key, tokens, clock: clock.clone() })
+    Ok(Plan { run: order.run, scenario, shard, endpoints, api_key, tokens, calls, clock: clock.clone() })
 }
 
 fn words(error: &ConnectError) -> String {
@@ -65,7 +66,7 @@ fn words(error: &ConnectError) -> String {
 fn fits(plan: &Plan, machine: &Machine, threads: u32) -> Result<(), String> {
     let users = plan.users();
     let targets = plan.endpoints.len() as u64;
-    let calls = u64::from(threads) * targets * CALLS_A_THREAD;
+    let calls = u64::from(threads) * targets * plan.calls;
     let files = users + calls + OTHER_FILES;
     if files > machine.open_files {
         return Err(format!(
@@ -134,6 +135,7 @@ mod tests {
             endpoints: vec![Endpoint::parse("ws://127.0.0.1:1").unwrap()],
             api_key: "k".into(),
             tokens: TokenSource::Signed(TokenKey::new("s")),
+            calls: calls_a_thread(1_000, 2),
             clock: Clock::System,
         }
     }
@@ -142,7 +144,7 @@ mod tests {
     fn refusals_show_their_arithmetic() {
         let machine = Machine { open_files: 1_000, available: 1 << 34, ports: 28_232, ..Machine::default() };
         let refused = fits(&plan_of(1_000), &machine, 2).unwrap_err();
-        assert!(refused.contains("need 1264 open files") && refused.contains("ulimit -n 1264"), "{refused}");
+        assert!(refused.contains("need 1104 open files") && refused.contains("ulimit -n 1104"), "{refused}");
         let machine = Machine { open_files: 1 << 20, ..machine };
         assert_eq!(fits(&plan_of(1_000), &machine, 2), Ok(()));
         assert!(fits(&plan_of(28_200), &machine, 2).unwrap_err().contains("local ports"));

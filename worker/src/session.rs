@@ -194,6 +194,7 @@ mod tests {
             endpoints: vec![Endpoint::parse("ws://127.0.0.1:1").unwrap()],
             api_key: String::new(),
             tokens: TokenSource::Signed(TokenKey::new("s")),
+            calls: 4,
             clock: Clock::System,
         });
         let recorder = SharedRecorder::new(Recorder::new(1, Clock::System.now()));

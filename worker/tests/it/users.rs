@@ -59,6 +59,7 @@ async fn plan(fake: &Fake, yaml: &str, shard: Shard) -> SharedPlan {
         endpoints: vec![Endpoint::parse(&fake.url()).unwrap().resolved().await.unwrap()],
         api_key: "key".into(),
         tokens: TokenSource::Signed(TokenKey::new("secret")),
+        calls: 32,
         clock: Clock::System,
     })
 }

@@ -1,10 +1,10 @@
 //! How many processes a run needs on this machine, from its users, the file limit and the cores; and refusing, with
 //! the arithmetic, what can't be had.
 
+use worker::machine::{CALLS_A_THREAD_MAX, calls_a_thread};
+
 /// Files of a process beside its users' connections and API calls: event loops, logs, listeners.
 pub(crate) const OTHER_FILES: u64 = worker::machine::OTHER_FILES;
-/// Connections for API calls that a worker keeps for each of its threads, of which it has one a core.
-const CALLS_A_CORE: u64 = 32;
 /// Users for which another worker is started while cores are free.
 const USERS_A_WORKER: u64 = 500;
 /// More worker processes than this help nobody on one machine.
@@ -32,14 +32,35 @@ impl Room {
         Self { open_files, cores: std::thread::available_parallelism().map_or(1, usize::from) as u64 }
     }
 
-    /// Files of a worker that are not for users.
-    pub(crate) fn beside_users(self) -> u64 {
-        OTHER_FILES + CALLS_A_CORE * self.cores
+    /// Files of a process that are not for users: a worker has a thread a core, each with its connections for API calls,
+    /// and a chat server holds the other end of all workers'.
+    fn beside_users(self, workers: u64) -> u64 {
+        OTHER_FILES + calls_a_thread(self.open_files, self.cores) * self.cores * workers
     }
 
-    /// Files of a chat server that are not for users: it holds the other end of all workers' API calls.
-    pub(crate) fn beside_users_of_server(self, workers: u64) -> u64 {
-        OTHER_FILES + CALLS_A_CORE * self.cores * workers
+    /// Users for whom a process has files, beside the API calls of so many workers.
+    fn held_beside(self, workers: u64) -> u64 {
+        self.open_files.saturating_sub(self.beside_users(workers))
+    }
+
+    /// A limit of files with which so many workers have room for so many users in one process.
+    fn enough(self, users: u64, workers: u64) -> u64 {
+        users.saturating_add(OTHER_FILES + CALLS_A_THREAD_MAX * self.cores * workers)
+    }
+
+    /// The workers that one would like, if files are plenty.
+    fn workers(self, users: u64) -> u64 {
+        users.div_ceil(USERS_A_WORKER).clamp(1, self.cores.max(1))
+    }
+
+    /// Why so many users don't fit, and what would mend it.
+    fn refuse(self, users: u64, what: &str, held: u64, workers: u64, enough: u64) -> String {
+        let (limit, beside) = (self.open_files, self.beside_users(workers));
+        format!(
+            "{users} users don't fit: {what} can hold {held}, since the hard limit of open files is {limit} a process, and \
+             {beside} of them are needed for other things\n\
+             raise it to {enough} (for a shell, as root: ulimit -Hn {enough}), or lower the users in the scenario"
+        )
     }
 }
 
@@ -48,35 +69,28 @@ impl Room {
 /// # Errors
 /// When the users don't fit: the arithmetic, and what would mend it.
 pub(crate) fn choose(users: u64, bundled: bool, workers: Option<u32>, room: Room) -> Result<Sizes, String> {
-    let a_worker = room.open_files.saturating_sub(room.beside_users());
-    let needed = if a_worker == 0 { u64::MAX } else { users.div_ceil(a_worker).max(1) };
-    let wanted = match workers {
-        Some(workers) => u64::from(workers),
-        None => needed.max(users.div_ceil(USERS_A_WORKER).min(room.cores)),
-    };
-    // A worker without a user would have nothing to do.
-    let wanted = wanted.min(users.max(1));
-    let refuse = |what: &str, held: u64, beside: u64| {
-        let limit = room.open_files;
-        format!(
-            "{users} users don't fit: {what} can hold {held}, since the hard limit of open files is {limit} a process, and \
-             {beside} of them are needed for other things\n\
-             raise it (for a shell: ulimit -Hn {}), or lower the users in the scenario",
-            users.saturating_add(beside)
-        )
-    };
+    let a_worker = room.held_beside(1);
+    let needed = (a_worker > 0).then(|| users.div_ceil(a_worker).max(1));
+    let least = needed.unwrap_or(1);
     // The bundled server is one process, and holds one end of every connection.
-    let beside = room.beside_users_of_server(wanted.min(WORKERS_MAX));
-    let held = room.open_files.saturating_sub(beside);
-    if bundled && users > held {
-        return Err(refuse("the chat server", held, beside));
+    let served = |workers| !bundled || users <= room.held_beside(workers);
+    let wanted = match workers {
+        // A worker without a user would have nothing to do.
+        Some(workers) => u64::from(workers).min(users.max(1)),
+        None => Some(room.workers(users).max(least)).filter(|&workers| served(workers)).unwrap_or(least),
+    };
+    let most = wanted.min(WORKERS_MAX);
+    if !served(most) {
+        let workers = if served(1) || workers.is_some() { most } else { 1 };
+        let enough = room.enough(users, workers.max(room.workers(users)));
+        return Err(room.refuse(users, "the chat server", room.held_beside(workers), workers, enough));
     }
     match u32::try_from(wanted) {
-        Ok(workers) if wanted <= WORKERS_MAX && wanted >= needed => Ok(Sizes { workers }),
+        Ok(workers) if wanted <= WORKERS_MAX && needed.is_some_and(|needed| wanted >= needed) => Ok(Sizes { workers }),
         _ => {
-            let most = wanted.min(WORKERS_MAX);
             let what = if most == 1 { "1 worker".to_owned() } else { format!("{most} workers") };
-            Err(refuse(&what, a_worker.saturating_mul(most), room.beside_users()))
+            let enough = room.enough(users.div_ceil(most), 1);
+            Err(room.refuse(users, &what, a_worker.saturating_mul(most), 1, enough))
         }
     }
 }
@@ -96,7 +110,7 @@ mod tests {
         assert_eq!(workers(1, true, None, ROOM), Some(1));
         assert_eq!(workers(1_000, true, None, ROOM), Some(2));
         assert_eq!(workers(15_000, true, None, ROOM), Some(4));
-        assert_eq!(workers(100_000, false, None, ROOM), Some(6), "19,672 users a process");
+        assert_eq!(workers(100_000, false, None, ROOM), Some(6), "19,832 users a process");
         assert_eq!(workers(1_000, true, Some(3), ROOM), Some(3));
         assert_eq!(workers(2, true, Some(3), ROOM), Some(2), "none is idle");
     }
@@ -104,14 +118,29 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused_with_the_arithmetic() {
         let tight = Room { open_files: 512, cores: 1 };
-        assert_eq!(workers(280, true, None, tight), Some(1));
+        assert_eq!(workers(440, true, None, tight), Some(1));
         let told = choose(1_000, true, None, tight).unwrap_err();
-        for part in ["1000 users", "the chat server can hold 184", "512 a process", "328 of them", "ulimit -Hn 1328"] {
+        for part in ["1000 users", "the chat server can hold 440", "512 a process", "72 of them", "ulimit -Hn 1072"] {
             assert!(told.contains(part), "{part}: {told}");
         }
-        assert_eq!(workers(1_000, false, None, tight), Some(4), "another's server has its own limit");
-        assert!(choose(1_000, false, Some(2), tight).unwrap_err().contains("2 workers can hold 560"));
-        assert!(choose(10, true, None, Room { open_files: 64, cores: 1 }).unwrap_err().contains("can hold 0"));
-        assert!(choose(100_000, false, None, tight).unwrap_err().contains("256 workers can hold"));
+        assert_eq!(workers(1_000, true, None, Room { open_files: 1_072, ..tight }), Some(1), "what was told is enough");
+        assert_eq!(workers(1_000, false, None, tight), Some(3), "another's server has its own limit");
+        assert!(choose(1_000, false, Some(2), tight).unwrap_err().contains("2 workers can hold 880"));
+        assert!(choose(1_000_000, false, None, tight).unwrap_err().contains("256 workers can hold"));
+    }
+
+    #[test]
+    fn a_small_limit_holds_a_small_run() {
+        let room = |open_files| Room { open_files, cores: 2 };
+        assert_eq!(workers(150, true, None, room(256)), Some(1));
+        assert_eq!(workers(1_000, true, None, room(1_104)), Some(1), "two workers would leave the server too few");
+        assert_eq!(workers(50, true, None, room(128)), Some(1), "with fewer connections for API calls");
+        for cores in [1, 2, 8, 64] {
+            let told = choose(1_000, true, None, Room { open_files: 64, cores }).unwrap_err();
+            let enough = told.rsplit_once("ulimit -Hn ").and_then(|(_, rest)| rest.split(')').next()?.parse().ok());
+            let enough = enough.unwrap_or_else(|| panic!("{told}"));
+            assert!(workers(1_000, true, None, Room { open_files: enough, cores }).is_some(), "{cores} cores: {told}");
+        }
+        assert!(choose(10, true, None, Room { open_files: 32, cores: 1 }).unwrap_err().contains("can hold 0"));
     }
 }

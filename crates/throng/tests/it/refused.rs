@@ -39,7 +39,7 @@ fn too_few_files_are_told_with_the_arithmetic() {
     let shell = format!("ulimit -n 256 && exec {} run s.yaml", env!("CARGO_BIN_EXE_throng"));
     let (code, _, stderr) = finish(Command::new("sh").current_dir(dir.path()).args(["-c", &shell]));
     assert_eq!(code, 69, "{stderr}");
-    for part in ["1000 users", "can hold 0", "256 a process", "ulimit"] {
+    for part in ["1000 users", "can hold ", "256 a process", "ulimit"] {
         assert!(stderr.contains(part), "{part}: {stderr}");
     }
     assert!(!dir.path().join("runs").exists(), "nothing was begun");
