@@ -11,10 +11,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::close;
+use crate::files;
 use crate::journal::{Event, Journal};
 use crate::live::live;
 use crate::run::RunState;
 use crate::store::Refusal;
+use crate::summary::so_far;
 
 /// A run.
 #[derive(Debug)]
@@ -140,6 +142,32 @@ impl RunCell {
             Stage::Open(run) => f(run),
             Stage::Closing | Stage::Closed(_) => Err(Refusal::Closed(self.name())),
         }
+    }
+
+    /// How much has come so far; rises with everything that a page of the run would show.
+    pub(crate) fn news(&self) -> u64 {
+        match &*self.lock() {
+            Stage::Open(run) => run.state.news(),
+            Stage::Closing | Stage::Closed(_) => 0,
+        }
+    }
+
+    /// Renders the page of a run that goes on, from a snapshot, so that nobody who ships waits for it.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub(crate) async fn show(&self) -> Result<(), Refusal> {
+        let Ok(snapshot) = self.with(|run| Ok(run.state.snapshot())) else { return Ok(()) };
+        let page = tokio::task::spawn_blocking(move || {
+            (snapshot.opened.dir.join(files::REPORT), crate::render::html(&so_far(&snapshot)))
+        });
+        let (path, html) = page.await.map_err(|e| Refusal::Report(e.into()))?;
+        // Whoever closes the run writes its last page: ours must not come after that.
+        let Ok(_one) = self.closing.try_lock() else { return Ok(()) };
+        if self.is_closed() {
+            return Ok(());
+        }
+        files::write(&path, html.as_bytes()).map_err(|e| Refusal::disk(&path, e))
     }
 
     /// Closes the run: waits for those who have not said goodbye, then judges and writes all files. Again: answers the

@@ -61,6 +61,7 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::Passed => "passed",
         Outcome::Failed => "failed",
         Outcome::Invalid => "invalid",
+        Outcome::Running => "running",
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::ingest::Ingest;
+use crate::live_page;
 use crate::opened::understand;
 use crate::service::Service;
 use crate::store::{Refusal, Store};
@@ -92,6 +93,7 @@ impl DataPlane {
         tokio::pin!(server);
         tokio::select! {
             ended = &mut server => return ended.context("the data plane's server ended"),
+            () = live_page::keep(&store) => {}
             () = shutdown => {}
         }
         // It goes on serving meanwhile, so that those who have something left to ship still can.

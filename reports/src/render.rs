@@ -28,6 +28,8 @@ use askama::Template;
 use measure::Metric;
 
 use crate::RunResult;
+use crate::format;
+use crate::result::Outcome;
 use figure::{Part, Section};
 
 /// The page.
@@ -37,6 +39,11 @@ struct Page {
     title: String,
     style: &'static str,
     script: &'static str,
+    /// Renews the page of a run that goes on.
+    live: &'static str,
+    running: bool,
+    /// What of a run that goes on is shown.
+    until: String,
     data: String,
     verdict: verdict::Verdict,
     numbers: Vec<headline::Number>,
@@ -54,6 +61,9 @@ pub fn html(result: &RunResult) -> String {
         title: format!("{} · {}", name(result), verdict::word(result)),
         style: include_str!("../assets/report.css"),
         script: include_str!("../assets/report.js"),
+        live: include_str!("../assets/live.js"),
+        running: running(result),
+        until: format::span(result.duration_s),
         data: script::data(result, &sections),
         verdict: verdict::of(result),
         numbers: headline::of(result),
@@ -61,6 +71,11 @@ pub fn html(result: &RunResult) -> String {
         footer: format!("throng {} · run {} · {}", result.version, result.run, result.schema),
     };
     page.render().expect("writing to a string can't fail")
+}
+
+/// Whether the run goes on.
+fn running(result: &RunResult) -> bool {
+    result.verdict.outcome == Outcome::Running
 }
 
 /// Sections 3 to 12; the template writes the first two itself.

@@ -110,6 +110,8 @@ pub enum Outcome {
     /// The measurement can't be trusted.
     #[default]
     Invalid,
+    /// The run goes on: the page of a live run, and never in a `result.json`.
+    Running,
 }
 
 /// Users planned and reached.
@@ -228,6 +230,10 @@ pub struct Timeline {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Bands {
+    /// How many samples.
+    pub count: Vec<u64>,
+    /// Arithmetic mean.
+    pub mean_us: Vec<Option<f64>>,
     /// Median.
     pub p50_us: Vec<Option<u64>>,
     /// 90th percentile.

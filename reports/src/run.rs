@@ -139,6 +139,18 @@ impl RunState {
         self.record(&rest);
     }
 
+    /// How much has come: every interval and every event.
+    pub(crate) fn news(&self) -> u64 {
+        self.sources.iter().map(|s| s.stored.len()).sum::<u64>() + self.events.len() as u64
+    }
+
+    /// The run up to its newest complete second; a cheap copy.
+    pub(crate) fn snapshot(&self) -> Self {
+        let mut snapshot = self.clone();
+        snapshot.slots.truncate(self.complete);
+        snapshot
+    }
+
     fn index(&mut self, name: &str) -> usize {
         self.sources.iter().position(|s| s.name() == name).unwrap_or_else(|| {
             self.sources.push(Source::named(name));

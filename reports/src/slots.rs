@@ -1,9 +1,11 @@
 //! A run over time: what was measured in each second, packed, for a run of any length.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use measure::{CounterKey, Gauge, GaugeKey, Histogram, Interval, Metric, Series};
+use measure::Interval;
+
+use crate::slot::Slot;
 
 /// Most slots that are kept. A longer run gets slots of 2, 4, 8, … seconds, so that it needs no more memory.
 const SLOTS_MAX: usize = 3_600;
@@ -14,122 +16,13 @@ const EARLY_S: f64 = 0.1;
 /// The newest slots stay unpacked, because that is where intervals arrive.
 const UNPACKED: usize = 4;
 
-/// A histogram that may be packed: 136 KiB when it is not, a few KiB when it is.
-#[derive(Clone, Debug)]
-enum Packable {
-    Open(Box<Histogram>),
-    Packed(Vec<u8>),
-}
-
-impl Packable {
-    fn histogram(&self) -> Histogram {
-        match self {
-            Self::Open(h) => h.as_ref().clone(),
-            Self::Packed(bytes) => Histogram::decode(bytes).expect("we packed it ourselves"),
-        }
-    }
-
-    fn open(&mut self) -> &mut Histogram {
-        if let Self::Packed(_) = self {
-            *self = Self::Open(Box::new(self.histogram()));
-        }
-        match self {
-            Self::Open(h) => h,
-            Self::Packed(_) => unreachable!("it was opened above"),
-        }
-    }
-
-    fn pack(&mut self) {
-        if let Self::Open(h) = self {
-            *self = Self::Packed(h.encode());
-        }
-    }
-}
-
-/// What was measured in one slot of time.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Slot {
-    histograms: BTreeMap<Series, Packable>,
-    counters: BTreeMap<CounterKey, u64>,
-    /// Levels by source.
-    levels: BTreeMap<usize, BTreeMap<GaugeKey, i64>>,
-}
-
-impl Slot {
-    /// The series that have samples.
-    pub(crate) fn series(&self) -> impl Iterator<Item = Series> + '_ {
-        self.histograms.keys().copied()
-    }
-
-    /// One series.
-    pub(crate) fn histogram(&self, series: Series) -> Option<Histogram> {
-        self.histograms.get(&series).map(Packable::histogram)
-    }
-
-    /// One metric over all cohorts; `None` without a sample.
-    pub(crate) fn metric(&self, metric: Metric) -> Option<Histogram> {
-        let mut parts = self.histograms.iter().filter(|(s, _)| s.metric == metric).map(|(_, h)| h);
-        let mut sum = parts.next()?.histogram();
-        parts.for_each(|h| sum.merge(&h.histogram()));
-        Some(sum)
-    }
-
-    /// The counts.
-    pub(crate) fn counters(&self) -> &BTreeMap<CounterKey, u64> {
-        &self.counters
-    }
-
-    /// One level of one source, over all cohorts.
-    pub(crate) fn level(&self, source: usize, gauge: Gauge) -> Option<i64> {
-        let levels = self.levels.get(&source)?;
-        let mut of_gauge = levels.iter().filter(|(k, _)| k.gauge == gauge).map(|(_, v)| *v).peekable();
-        of_gauge.peek()?;
-        Some(of_gauge.sum())
-    }
-
-    /// Adds one sample of what the data plane derives itself.
-    pub(crate) fn record(&mut self, metric: Metric, micros: u64) {
-        self.entry(metric.into()).record(micros);
-    }
-
-    fn entry(&mut self, series: Series) -> &mut Histogram {
-        self.histograms.entry(series).or_insert_with(|| Packable::Open(Box::default())).open()
-    }
-
-    fn add(&mut self, interval: &Interval) {
-        for (series, histogram) in &interval.histograms {
-            self.entry(*series).merge(histogram);
-        }
-        for (key, count) in &interval.counters {
-            *self.counters.entry(key.clone()).or_default() += count;
-        }
-    }
-
-    /// Adds the slot that follows; its levels are newer and so replace ours.
-    fn absorb(&mut self, next: Self) {
-        for (series, histogram) in next.histograms {
-            self.entry(series).merge(&histogram.histogram());
-        }
-        for (key, count) in next.counters {
-            *self.counters.entry(key).or_default() += count;
-        }
-        for (source, levels) in next.levels {
-            self.levels.entry(source).or_default().extend(levels);
-        }
-        self.pack();
-    }
-
-    fn pack(&mut self) {
-        self.histograms.values_mut().for_each(Packable::pack);
-    }
-}
-
 /// All slots of a run, from its start on.
 #[derive(Clone, Debug)]
 pub(crate) struct Slots {
     width_s: u32,
     most: usize,
-    slots: Vec<Slot>,
+    /// Shared with snapshots, which cost no copy so.
+    slots: Vec<Arc<Slot>>,
 }
 
 impl Default for Slots {
@@ -146,12 +39,17 @@ impl Slots {
 
     /// The slots, in order.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Slot> + ExactSizeIterator {
-        self.slots.iter()
+        self.slots.iter().map(AsRef::as_ref)
+    }
+
+    /// Forgets all slots that begin at this second or later.
+    pub(crate) fn truncate(&mut self, second: u32) {
+        self.slots.truncate((second / self.width_s) as usize);
     }
 
     /// The slot that this second of the run lies in.
     pub(crate) fn at(&self, second: u32) -> Option<&Slot> {
-        self.slots.get((second / self.width_s) as usize)
+        self.slots.get((second / self.width_s) as usize).map(AsRef::as_ref)
     }
 
     /// The slot that this second lies in, made if there is none.
@@ -162,11 +60,11 @@ impl Slots {
         let index = (second / self.width_s) as usize;
         if index >= self.slots.len() {
             let packed_before = self.slots.len().saturating_sub(UNPACKED);
-            self.slots.resize_with(index + 1, Slot::default);
+            self.slots.resize_with(index + 1, Arc::default);
             let pack_before = self.slots.len().saturating_sub(UNPACKED);
-            self.slots[packed_before..pack_before].iter_mut().for_each(Slot::pack);
+            self.slots[packed_before..pack_before].iter_mut().for_each(|slot| Arc::make_mut(slot).pack());
         }
-        &mut self.slots[index]
+        Arc::make_mut(&mut self.slots[index])
     }
 
     /// Adds an interval: its samples and counts to the second in which its middle lies, its levels to each second that
@@ -175,13 +73,12 @@ impl Slots {
         self.at_mut(span.middle).add(interval);
         if !interval.gauges.is_empty() {
             for second in span.first..=span.last.max(span.first) {
-                let levels = self.at_mut(second).levels.entry(source).or_default();
-                levels.extend(interval.gauges.iter().map(|(k, v)| (*k, *v)));
+                self.at_mut(second).set(source, &interval.gauges);
             }
         }
         let packed = self.slots.len().saturating_sub(UNPACKED);
         if let Some(old) = self.slots[..packed].get_mut((span.middle / self.width_s) as usize) {
-            old.pack();
+            Arc::make_mut(old).pack();
         }
     }
 
@@ -190,7 +87,7 @@ impl Slots {
         let mut old = std::mem::take(&mut self.slots).into_iter();
         while let Some(mut slot) = old.next() {
             if let Some(next) = old.next() {
-                slot.absorb(next);
+                Arc::make_mut(&mut slot).absorb(Arc::unwrap_or_clone(next));
             }
             self.slots.push(slot);
         }
@@ -224,7 +121,7 @@ impl Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use measure::Counter;
+    use measure::{Counter, Gauge, Metric};
 
     fn interval(micros: u64, users: i64) -> Interval {
         let mut i = Interval::default();

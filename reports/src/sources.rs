@@ -8,12 +8,12 @@ use crate::run::RunState;
 use crate::source::Source;
 use crate::timeline::levels;
 
-/// All sources.
-pub(crate) fn sources(run: &RunState, close: &CloseRequest) -> Vec<SourceInfo> {
+/// All sources; without a `close` the run goes on.
+pub(crate) fn sources(run: &RunState, close: Option<&CloseRequest>) -> Vec<SourceInfo> {
     run.sources.iter().enumerate().map(|(i, s)| info(run, close, i, s)).collect()
 }
 
-fn info(run: &RunState, close: &CloseRequest, index: usize, source: &Source) -> SourceInfo {
+fn info(run: &RunState, close: Option<&CloseRequest>, index: usize, source: &Source) -> SourceInfo {
     let of = |gauge: Gauge| levels(run, index, gauge);
     let most = |gauge: Gauge| of(gauge).into_iter().flatten().max().map(unsigned);
     let held = if source.hello.kind == "node" { Gauge::NodeConnections } else { Gauge::UsersConnected };
@@ -63,14 +63,18 @@ fn unsigned(level: i64) -> u64 {
 }
 
 /// When a source was lost: when somebody noted it, or else when the last of it came. A source that the run had to wait
-/// for in vain is lost too.
-fn lost_at(run: &RunState, close: &CloseRequest, source: &Source) -> Option<f64> {
-    let named = close.lost_sources.iter().any(|l| l == source.name());
+/// for in vain is lost too; while the run goes on, only what was noted is.
+fn lost_at(run: &RunState, close: Option<&CloseRequest>, source: &Source) -> Option<f64> {
+    let named = close.is_some_and(|c| c.lost_sources.iter().any(|l| l == source.name()));
     if source.goodbye.is_some() && !named {
         return None;
     }
     let noted = run.events.iter().find(|e| e.kind.ends_with("_lost") && mentions(&e.text, source.name()));
-    Some(noted.map_or(f64::from(source.covered), |e| e.at_s))
+    match (noted, close) {
+        (Some(event), _) => Some(event.at_s),
+        (None, Some(_)) => Some(f64::from(source.covered)),
+        (None, None) => None,
+    }
 }
 
 /// Whether a text names this source, and not another whose name begins with it.

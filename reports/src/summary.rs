@@ -7,7 +7,8 @@ use proto::telemetry::{CloseRequest, OpenRequest};
 
 use crate::latency::{by_metric, numbers};
 use crate::result::{
-    Completeness, EventInfo, Latency, PhaseSpan, RunResult, SCHEMA, ScenarioInfo, SlowMessage, UserCounts, VerdictInfo,
+    Completeness, EventInfo, Latency, Outcome, PhaseSpan, RunResult, SCHEMA, ScenarioInfo, SlowMessage, UserCounts,
+    VerdictInfo,
 };
 use crate::run::RunState;
 use crate::{doubts, hosts, sources, thresholds, timeline, verdict};
@@ -15,18 +16,31 @@ use crate::{doubts, hosts, sources, thresholds, timeline, verdict};
 /// Metrics that are named in every result, measured or not, because scripts rely on them.
 const ALWAYS: [Metric; 5] = [Metric::Connect, Metric::Send, Metric::Delivery, Metric::Lag, Metric::FanoutLast];
 
-/// Everything that the report shows. The run's messages should be final ([`RunState::finish`]).
+/// Everything that the report shows of a run that is over. Its messages should be final ([`RunState::finish`]).
 pub(crate) fn summarize(run: &RunState, close: &CloseRequest) -> RunResult {
+    let mut result = measured(run, Some(close));
+    result.verdict = verdict::judge(run, &result, close);
+    result
+}
+
+/// The same of a run that goes on, and that is not judged yet.
+pub(crate) fn so_far(run: &RunState) -> RunResult {
+    let mut result = measured(run, None);
+    result.verdict = VerdictInfo { outcome: Outcome::Running, ..VerdictInfo::default() };
+    result
+}
+
+fn measured(run: &RunState, close: Option<&CloseRequest>) -> RunResult {
     let (request, scenario) = (&run.opened.request, &run.opened.scenario);
     let shipped_s = (run.slots.iter().len() as u32 * run.slots.width_s()).into();
-    let ended_s = run.since_start(close.ended_ns);
+    let ended_s = close.map_or(0.0, |close| run.since_start(close.ended_ns));
     let duration_s = if ended_s > 0.0 { ended_s } else { shipped_s };
     let timeline = timeline::timeline(run);
     let mut result = RunResult {
         schema: SCHEMA.to_owned(),
         run: request.run.clone(),
         scenario: scenario_info(run),
-        verdict: VerdictInfo { interrupted: close.interrupted, ..VerdictInfo::default() },
+        verdict: VerdictInfo::default(),
         started_at: date(request.start_unix_ns),
         duration_s,
         target: request.target.clone(),
@@ -55,7 +69,6 @@ pub(crate) fn summarize(run: &RunState, close: &CloseRequest) -> RunResult {
         doubts: Vec::new(),
     };
     result.doubts = doubts::doubts(run, &result);
-    result.verdict = verdict::judge(run, &result, close);
     result
 }
 

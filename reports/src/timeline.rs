@@ -3,19 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use measure::{Counter, Gauge, Histogram, Metric};
+use measure::{Counter, Gauge, Metric};
 use scenarios::model::ActionKind;
 
+use crate::glance::heat_edges;
 use crate::result::{Bands, ErrorCount, Timeline};
 use crate::run::RunState;
-use crate::slots::Slot;
-
-/// Upper edges of the heat map: seven a decade, from 100 µs to 60 s.
-fn heat_edges() -> Vec<u64> {
-    let steps = [100, 140, 200, 280, 400, 550, 750];
-    let all = (0..6).flat_map(|decade| steps.map(|step| step * 10_u64.pow(decade)));
-    all.take_while(|edge| *edge < measure::histogram::MAX_MICROS).chain([measure::histogram::MAX_MICROS]).collect()
-}
+use crate::slot::Slot;
 
 /// The run over time.
 pub(crate) fn timeline(run: &RunState) -> Timeline {
@@ -84,13 +78,14 @@ fn bands(run: &RunState) -> BTreeMap<String, Bands> {
     let bands = |metric: &Metric| {
         let mut bands = Bands::default();
         for slot in run.slots.iter() {
-            let h = slot.metric(*metric);
-            let at = |quantile: f64| h.as_ref().map(|h| h.quantile(quantile));
-            bands.p50_us.push(at(0.5));
-            bands.p90_us.push(at(0.9));
-            bands.p99_us.push(at(0.99));
-            bands.p999_us.push(at(0.999));
-            bands.max_us.push(h.as_ref().map(Histogram::max));
+            let points = slot.glance().points.get(metric);
+            bands.count.push(points.map_or(0, |p| p.count));
+            bands.mean_us.push(points.map(|p| p.mean_us));
+            bands.p50_us.push(points.map(|p| p.p50_us));
+            bands.p90_us.push(points.map(|p| p.p90_us));
+            bands.p99_us.push(points.map(|p| p.p99_us));
+            bands.p999_us.push(points.map(|p| p.p999_us));
+            bands.max_us.push(points.map(|p| p.max_us));
         }
         (metric.name().to_owned(), bands)
     };
@@ -102,10 +97,8 @@ fn heat(run: &RunState) -> (Vec<u64>, Vec<Vec<u32>>) {
     let edges = heat_edges();
     let mut rows = vec![vec![0_u32; run.slots.iter().len()]; edges.len()];
     for (column, slot) in run.slots.iter().enumerate() {
-        let Some(h) = slot.metric(Metric::Delivery) else { continue };
-        for (value, n) in h.values() {
-            let row = edges.partition_point(|edge| *edge < value).min(edges.len() - 1);
-            rows[row][column] = rows[row][column].saturating_add(u32::try_from(n).unwrap_or(u32::MAX));
+        for (row, n) in rows.iter_mut().zip(&slot.glance().heat) {
+            row[column] = *n;
         }
     }
     let used = |row: &Vec<u32>| row.iter().any(|n| *n > 0);
@@ -135,16 +128,4 @@ pub(crate) fn errors(run: &RunState) -> Vec<ErrorCount> {
     let mut errors: Vec<_> = kinds.into_values().collect();
     errors.sort_by_key(|e| std::cmp::Reverse(e.count));
     errors
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_heat_map_reaches_from_100_us_to_a_minute() {
-        let edges = heat_edges();
-        assert!(edges.windows(2).all(|w| w[0] < w[1]));
-        assert_eq!((edges.first(), edges.last()), (Some(&100), Some(&60_000_000)));
-    }
 }

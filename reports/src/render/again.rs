@@ -29,7 +29,10 @@ pub(super) fn section(result: &RunResult) -> Section {
     if !scenario.source.is_empty() {
         parts.push(Part::Verbatim("The scenario in full".into(), scenario.source.clone()));
     }
-    parts.push(Part::Files);
+    // The files come at the end.
+    if !super::running(result) {
+        parts.push(Part::Files);
+    }
     Section { number: 12, id: "again", title: "How to run it again", parts }
 }
 

@@ -8,7 +8,7 @@ use crate::result::Completeness;
 /// The section.
 pub(super) fn section(result: &RunResult) -> Section {
     let all = result.completeness;
-    let mut parts = vec![Part::Finding(finding(all))];
+    let mut parts = vec![Part::Finding(finding(result))];
     if all.expected > 0 {
         let mut table = Table::new(&["", "#Expected", "#Delivered", "#Lost", "#Twice", "#Out of order"]).stacked();
         if result.completeness_by_cohort.len() > 1 {
@@ -39,7 +39,11 @@ pub(super) fn section(result: &RunResult) -> Section {
 }
 
 /// What completeness says, in a sentence or two.
-pub(super) fn finding(all: Completeness) -> String {
+pub(super) fn finding(result: &RunResult) -> String {
+    let all = result.completeness;
+    if super::running(result) && all.expected == 0 {
+        return "Counted when users cease to watch, so most of it at the end of the run.".into();
+    }
     if all.expected == 0 {
         return "No event was published while a user watched, so there was nothing to lose.".into();
     }

@@ -64,7 +64,9 @@ fn last(result: &RunResult) -> Number {
 
 fn delivered(result: &RunResult) -> Number {
     let all = result.completeness;
-    let measured = if all.expected == 0 {
+    let measured = if super::running(result) && all.expected == 0 {
+        "counted when users cease to watch".into()
+    } else if all.expected == 0 {
         "no event was published while a user watched".into()
     } else {
         format!(

@@ -17,6 +17,7 @@ pub fn summary(result: &RunResult) -> String {
         Outcome::Passed => "✓",
         Outcome::Failed => "✗",
         Outcome::Invalid => "?",
+        Outcome::Running => "▸",
     };
     let head = format!("{mark} {}: {}", name(result), verdict::word(result));
     if result.verdict.reasons.is_empty() && result.verdict.outcome == Outcome::Passed {
@@ -45,7 +46,7 @@ pub fn summary(result: &RunResult) -> String {
         wrapped(&mut out, &format!("  {said:<9} "), &format!("{} (measured {measured}{at})", threshold.text));
     }
     out.push('\n');
-    wrapped(&mut out, "  ", &completeness::finding(result.completeness));
+    wrapped(&mut out, "  ", &completeness::finding(result));
     errors(&mut out, result);
     for doubt in result.doubts.iter().filter(|doubt| !result.verdict.reasons.contains(doubt)) {
         wrapped(&mut out, "  ! ", doubt);

@@ -8,14 +8,19 @@ use crate::result::ThresholdResult;
 /// The section.
 pub(super) fn section(result: &RunResult) -> Section {
     let all = &result.thresholds;
-    let mut parts = vec![Part::Finding(finding(all))];
+    let mut parts = vec![Part::Finding(finding(result))];
     if !all.is_empty() {
-        parts.push(Part::Table(table(all)));
+        parts.push(Part::Table(table(result)));
     }
     Section { number: 3, id: "thresholds", title: "Thresholds", parts }
 }
 
-fn finding(all: &[ThresholdResult]) -> String {
+fn finding(result: &RunResult) -> String {
+    let all = &result.thresholds;
+    if super::running(result) && !all.is_empty() {
+        let held = all.iter().filter(|t| t.held == Some(true)).count();
+        return format!("So far, {held} of {} hold; judged at the end of the run.", all.len());
+    }
     let failed = all.iter().filter(|t| t.held != Some(true)).count();
     match (all.len(), failed) {
         (0, _) => "The scenario asked for nothing, so there was nothing to hold.".into(),
@@ -26,15 +31,16 @@ fn finding(all: &[ThresholdResult]) -> String {
     }
 }
 
-fn table(all: &[ThresholdResult]) -> Table {
+fn table(result: &RunResult) -> Table {
     let mut table = Table::new(&["Asked", "Held", "#Measured", "#Limit", "#Margin", "#First failed at"]).stacked();
-    for threshold in all {
+    let running = super::running(result);
+    for threshold in &result.thresholds {
         let measured = threshold.measured.map_or_else(|| "–".into(), |m| format::in_unit(m, &threshold.unit));
         table.marked(
-            threshold.held != Some(true),
+            threshold.held != Some(true) && !(running && threshold.held.is_none()),
             [
                 threshold.text.clone(),
-                said(threshold).into(),
+                if running && threshold.held.is_none() { "not yet measured" } else { said(threshold) }.into(),
                 measured,
                 format::in_unit(threshold.limit, &threshold.unit),
                 margin(threshold),

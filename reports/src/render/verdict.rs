@@ -10,7 +10,7 @@ use crate::result::Outcome;
 
 /// The verdict with its surroundings, ready to be shown.
 pub(super) struct Verdict {
-    /// `passed`, `failed`, `invalid`: also its class.
+    /// `passed`, `failed`, `invalid`, `running`: also its class.
     pub(super) class: &'static str,
     /// Its mark, for those who see no colours.
     pub(super) mark: &'static str,
@@ -34,6 +34,7 @@ pub(super) fn of(result: &RunResult) -> Verdict {
         Outcome::Passed => ("passed", "✓"),
         Outcome::Failed => ("failed", "✗"),
         Outcome::Invalid => ("invalid", "?"),
+        Outcome::Running => ("running", "▸"),
     };
     let mut reasons = result.verdict.reasons.clone();
     if result.verdict.interrupted && reasons.is_empty() {
@@ -43,6 +44,7 @@ pub(super) fn of(result: &RunResult) -> Verdict {
         (false, _) => reasons.remove(0),
         (true, Outcome::Passed) => all_held(result),
         (true, Outcome::Failed) => "a threshold did not hold".into(),
+        (true, Outcome::Running) => "nothing is judged before the end".into(),
         (true, Outcome::Invalid) => "nothing was measured that could be judged".into(),
     };
     Verdict {
@@ -63,6 +65,7 @@ pub(super) fn word(result: &RunResult) -> String {
         Outcome::Passed => "passed",
         Outcome::Failed => "failed",
         Outcome::Invalid => "invalid",
+        Outcome::Running => "running",
     };
     if result.verdict.interrupted { format!("{word}, interrupted") } else { word.into() }
 }
@@ -87,7 +90,7 @@ fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
     vec![
         ("Target", target),
         ("Started", when(&result.started_at)),
-        ("Lasted", format::span(result.duration_s)),
+        (if super::running(result) { "So far" } else { "Lasted" }, format::span(result.duration_s)),
         ("Users", reached(result)),
     ]
 }
@@ -96,6 +99,8 @@ fn reached(result: &RunResult) -> String {
     let (planned, reached) = (result.users.planned, result.users.connected_max);
     if planned == 0 && reached == 0 {
         "none planned, none connected".into()
+    } else if super::running(result) && reached < planned {
+        format!("{} planned, {} connected until now", format::count(planned), format::count(reached))
     } else if planned == reached {
         format!("{} planned, all connected at once", format::count(planned))
     } else {

@@ -5,7 +5,7 @@ use reports::result::Outcome;
 use tonic::Code;
 
 use crate::measured::{Random, START_NS, second};
-use crate::plane::{Peer, Plane, close, open};
+use crate::plane::{PATIENCE, Peer, Plane, close, open};
 
 fn peer(name: &str, seconds: u64) -> Peer {
     let mut random = Random(5);
@@ -50,6 +50,29 @@ async fn a_run_that_went_well_passes_and_closing_again_says_the_same() {
     std::fs::remove_file(run.join("report.html")).unwrap();
     reports::render_again(run).unwrap();
     assert_eq!(std::fs::read_to_string(run.join("report.html")).unwrap(), before);
+    plane.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_of_a_run_that_goes_on_is_there_until_the_last_one_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = Plane::start(dir.path(), 0);
+    plane.control().await.open(open("r", &["worker-1"])).await.unwrap();
+    let mut worker = peer("worker-1", 8);
+    worker.ship(plane.address, 5, 1, 5).await.unwrap();
+    let path = dir.path().join("r/report.html");
+    let written = async {
+        while !path.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.unwrap();
+    let page = std::fs::read_to_string(&path).unwrap();
+    assert!(page.contains("running:</span>") && page.contains("until 5"), "of the five seconds that came");
+    assert!(!page.contains("worker-1 lost"), "who says no goodbye yet is not lost");
+    worker.ship_all(plane.address).await;
+    assert_eq!(close(plane.address, &request(2_000)).await.outcome, "passed");
+    assert!(std::fs::read_to_string(&path).unwrap().contains("passed:</span>"));
     plane.stop().await;
 }
 

@@ -66,6 +66,24 @@ fn style_and_script_load_nothing() {
 }
 
 #[test]
+fn only_the_page_of_a_run_that_goes_on_renews_itself() {
+    for (name, result) in synthetic::gallery() {
+        let (page, running) = (html(&result), name == "running");
+        for live in ["http-equiv=\"refresh\"", "connect-src 'self'", "location.reload", "id=\"renewal\""] {
+            assert_eq!(page.contains(live), running, "{name}: {live}");
+        }
+    }
+    let page = html(&synthetic::running());
+    assert!(page.contains("running:</span> nothing is judged before the end"));
+    assert!(page.contains("So far, 3 of 3 hold") && !page.contains("said no goodbye"));
+    let script = include_str!("../../assets/live.js");
+    assert!(
+        ["http:", "https:", "innerHTML", "eval(", "</"].iter().all(|bad| !script.contains(bad)),
+        "reaches itself only"
+    );
+}
+
+#[test]
 fn no_text_of_a_run_becomes_markup() {
     let page = html(&synthetic::hostile());
     assert!(!page.contains("<script>alert"), "a text opened a script");

@@ -1,5 +1,6 @@
 //! The report in a real browser: no console error, nothing wider than the screen, hover and zoom work.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -8,11 +9,19 @@ use crate::synthetic;
 /// Appended to the page: tests it from within.
 const INSPECTOR: &str = include_str!("render_inspector.js");
 
+fn browser() -> &'static Path {
+    ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
+        .into_iter()
+        .map(Path::new)
+        .find(|path| path.exists())
+        .expect("no browser is installed: run `apt-get install -y chromium` (`cargo xtask test` does it when root)")
+}
+
 /// Runs the browser on a page and returns its DOM and its log.
-fn browse(browser: &Path, page: &Path, dark: bool) -> (String, String) {
+fn browse(page: &str, more: &[&str]) -> (String, String) {
     let profile = tempfile::tempdir().expect("a directory for the browser's profile");
     let mut command = Command::new("timeout");
-    command.arg("60").arg(browser);
+    command.arg("60").arg(browser()).args(more);
     command.args([
         "--headless",
         "--no-sandbox",
@@ -27,12 +36,8 @@ fn browse(browser: &Path, page: &Path, dark: bool) -> (String, String) {
         "--log-level=0",
         "--dump-dom",
     ]);
-    if dark {
-        command.arg("--blink-settings=preferredColorScheme=0");
-    }
     command.arg("--window-size=1400,1300").arg(format!("--user-data-dir={}", profile.path().display()));
-    let output =
-        command.arg(format!("file://{}", page.display())).stdin(Stdio::null()).output().expect("the browser starts");
+    let output = command.arg(page).stdin(Stdio::null()).output().expect("the browser starts");
     (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
@@ -46,15 +51,11 @@ fn framed(html: &str, width: u32) -> String {
 }
 
 fn inspect(name: &str, html: &str, width: u32, dark: bool) {
-    let browser = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
-        .iter()
-        .map(Path::new)
-        .find(|path| path.exists())
-        .expect("no browser is installed: run `apt-get install -y chromium` (`cargo xtask test` does it when root)");
     let directory = tempfile::tempdir().expect("a directory for the page");
     let page = directory.path().join("report.html");
     std::fs::write(&page, framed(html, width)).expect("the page is written");
-    let (dom, log) = browse(browser, &page, dark);
+    let dark_mode = ["--blink-settings=preferredColorScheme=0"];
+    let (dom, log) = browse(&format!("file://{}", page.display()), if dark { &dark_mode } else { &[] });
     let console: Vec<_> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
     assert!(console.is_empty(), "{name} at {width} px: {console:#?}");
     let found = dom.split(" data-found=\"").nth(1).and_then(|rest| rest.split('"').next());
@@ -75,6 +76,50 @@ fn a_report_is_whole_on_a_desk_in_light_and_dark() {
             inspect(name, &reports::render::html(&result), 1280, dark);
         }
     }
+}
+
+/// Around the live page: opens a table, scrolls, and leaves what became of both when the run is over.
+const READER: &str = r#"<!doctype html><title>test</title><iframe src="/report" width="800" height="900"></iframe><script>
+const frame = document.querySelector("iframe"), seen = [];
+frame.addEventListener("load", () => {
+  const page = frame.contentDocument, header = page.querySelector("header").className;
+  if (!seen.length) { page.querySelector("details").open = true; frame.contentWindow.scrollTo({ top: 1234, behavior: "instant" }); }
+  else document.documentElement.dataset.seen = [...seen, header].join(" ");
+  setTimeout(() => {
+    seen.push(header, frame.contentWindow.scrollY, page.querySelector("details").open);
+    document.documentElement.dataset.seen = seen.join(" ");
+  }, 100);
+});
+</script>"#;
+
+#[test]
+fn a_live_page_renews_itself_until_the_run_is_over_and_keeps_the_readers_place() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it is bound");
+    let (running, over) = (synthetic::running(), synthetic::quickstart());
+    let pages = [READER.to_owned(), reports::render::html(&running), reports::render::html(&over)];
+    std::thread::spawn(move || {
+        let mut reports = 0;
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+            let request = lines.next().unwrap_or_default();
+            lines.for_each(drop);
+            reports += usize::from(request.starts_with("GET /report"));
+            let page = if request.starts_with("GET / ") { &pages[0] } else { &pages[if reports > 2 { 2 } else { 1 }] };
+            let body = if request.starts_with("HEAD") { "" } else { page };
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\n";
+            // A browser that hangs up has what it wanted.
+            let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", page.len());
+        }
+    });
+    let (dom, log) = browse(&format!("http://{address}/"), &["--virtual-time-budget=20000"]);
+    let seen = dom.split(" data-seen=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+    let times: Vec<_> = seen.split(' ').collect();
+    let place: Vec<_> = times.chunks(3).collect();
+    assert_eq!(place[..2], [["running", "1234", "true"]; 2], "{seen:?} {log}");
+    assert_eq!((place.len(), place[2][0]), (3, "passed"), "the last page stays: {seen:?}");
+    assert!(!log.contains("CONSOLE"), "{log}");
 }
 
 #[test]

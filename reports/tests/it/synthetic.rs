@@ -8,6 +8,11 @@ use reports::result::{
     SlowMessage, SourceInfo, ThresholdResult, Timeline, UserCounts, VerdictInfo,
 };
 
+#[path = "synthetic_anything.rs"]
+mod anything;
+
+pub(crate) use anything::anything;
+
 /// All of them, by name.
 pub(crate) fn gallery() -> Vec<(&'static str, RunResult)> {
     vec![
@@ -17,6 +22,7 @@ pub(crate) fn gallery() -> Vec<(&'static str, RunResult)> {
         ("empty", RunResult { schema: reports::result::SCHEMA.into(), ..RunResult::default() }),
         ("nothing-delivered", nothing_delivered()),
         ("interrupted", interrupted()),
+        ("running", running()),
         ("hour", hour()),
         ("hostile", hostile()),
     ]
@@ -152,6 +158,14 @@ pub(crate) fn interrupted() -> RunResult {
     result
 }
 
+/// The page of a run that goes on.
+pub(crate) fn running() -> RunResult {
+    let mut result = run(&Shape { seconds: 15, users: 1_000, ramp_s: 12, sends: 20, median_us: 1_900.0, seed: 6 });
+    result.verdict = VerdictInfo { outcome: Outcome::Running, ..VerdictInfo::default() };
+    result.conservation.unaccounted = vec!["worker-1".into()];
+    result
+}
+
 /// An hour, with a data plane that was away for a while.
 pub(crate) fn hour() -> RunResult {
     let mut result =
@@ -184,50 +198,6 @@ pub(crate) fn hostile() -> RunResult {
     let metrics = result.metrics.clone();
     result.metrics_by_cohort = BTreeMap::from([(evil.into(), metrics.clone()), ("fans".into(), metrics)]);
     result.errors = vec![ErrorCount { kind: evil.into(), count: 2, first_at_s: 1, per_second: vec![0, 2] }];
-    result
-}
-
-/// Anything that the types allow: lengths that don't agree, gaps, extremes.
-pub(crate) fn anything(seed: u64) -> RunResult {
-    let mut dice = Dice(seed);
-    let mut result = match dice.below(3) {
-        0 => RunResult::default(),
-        1 => hostile(),
-        _ => worker_lost(),
-    };
-    let extreme = |dice: &mut Dice| [0, 1, 2, 999, 1_000_000, u64::from(u32::MAX), u64::MAX][dice.below(7)];
-    let lots = |dice: &mut Dice| (0..dice.below(9)).map(|_| extreme(dice)).collect::<Vec<u64>>();
-    let gaps = |dice: &mut Dice| lots(dice).into_iter().map(|n| (n != 1).then_some(n)).collect::<Vec<_>>();
-    result.duration_s = [0.0, 0.4, 1.0, 7.0, 1e9, f64::INFINITY, f64::NAN, -1.0][dice.below(8)];
-    result.users = UserCounts { planned: extreme(&mut dice), connected_max: extreme(&mut dice) };
-    result.timeline = Timeline {
-        seconds: (0..dice.below(9) as u32).map(|s| s * [1, 1, 4, 500_000_000][dice.below(4)]).collect(),
-        users_planned: lots(&mut dice),
-        users_connected: lots(&mut dice),
-        sends_due: lots(&mut dice),
-        sends: lots(&mut dice),
-        deliveries: lots(&mut dice),
-        heat: (0..dice.below(4)).map(|_| lots(&mut dice).into_iter().map(|n| n as u32).collect()).collect(),
-        heat_edges_us: lots(&mut dice),
-        ..Timeline::default()
-    };
-    for name in ["delivery", "send", "lag"] {
-        let bands = Bands {
-            p50_us: gaps(&mut dice),
-            p90_us: gaps(&mut dice),
-            p99_us: gaps(&mut dice),
-            p999_us: gaps(&mut dice),
-            max_us: gaps(&mut dice),
-        };
-        result.timeline.latency.insert(name.into(), bands);
-        let spectrum = lots(&mut dice).into_iter().map(|us| (dice.random_range(0.0..100.1), us)).collect();
-        let latency = Latency { count: extreme(&mut dice), max_us: extreme(&mut dice), spectrum, ..Latency::default() };
-        result.metrics.insert(name.into(), latency);
-    }
-    result.thresholds.iter_mut().for_each(|t| t.measured = [None, Some(0.0), Some(f64::NAN)][dice.below(3)]);
-    result.slowest_messages.iter_mut().for_each(|m| m.last_us = extreme(&mut dice));
-    result.events.iter_mut().for_each(|e| e.at_s = [-5.0, 0.0, 1e12, f64::NAN][dice.below(4)]);
-    result.sources.iter_mut().for_each(|s| s.rss_bytes = gaps(&mut dice));
     result
 }
 
