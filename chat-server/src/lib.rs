@@ -22,6 +22,7 @@ mod channel;
 mod config;
 mod connect;
 mod connection;
+mod custom;
 mod failure;
 mod history;
 mod hub;

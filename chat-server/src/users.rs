@@ -7,8 +7,11 @@ use serde_json::{Map, Value};
 use wire::event::User;
 use wire::{ApiError, limits};
 
-use crate::failure;
 use crate::sharded::{Sharded, lock};
+use crate::{custom, failure};
+
+/// Fields that are the server's to say.
+const RESERVED: [&str; 6] = ["id", "online", "role", "created_at", "updated_at", "last_active"];
 
 /// One user.
 #[derive(Debug)]
@@ -58,14 +61,14 @@ impl Users {
         Self { cells: Sharded::new() }
     }
 
-    /// A user; who was never seen is created from the id alone.
-    pub(crate) fn get_or_create(&self, id: &str) -> Arc<UserCell> {
+    /// A user, and whether this call has created it, from the id alone.
+    pub(crate) fn get_or_create(&self, id: &str) -> (Arc<UserCell>, bool) {
         if let Some(cell) = self.cells.get(id) {
-            return cell;
+            return (cell, false);
         }
         let id: Arc<str> = id.into();
         let make = || Arc::new(UserCell { id: id.clone(), profile: Mutex::default(), connections: AtomicU32::new(0) });
-        self.cells.get_or_insert_with(id.clone(), make).0
+        self.cells.get_or_insert_with(id.clone(), make)
     }
 
     /// A user that was seen before.
@@ -76,30 +79,32 @@ impl Users {
     /// Creates or changes a user: fields that `details` has replace the old ones. `true` if that changed anything.
     ///
     /// # Errors
-    /// When the user would be too large with them; then nothing changes.
+    /// When the name is no text, or the user would be too large with them; then nothing changes.
     pub(crate) fn upsert(&self, id: &str, details: &Map<String, Value>) -> Result<(Arc<UserCell>, bool), ApiError> {
-        let cell = self.get_or_create(id);
-        let mut profile = lock(&cell.profile);
-        let mut changed = false;
-        let is_new = |(key, value): (&String, &Value)| profile.custom.get(key) != Some(value);
-        if details.iter().any(is_new) {
-            let mut merged = profile.custom.clone();
-            merged.extend(details.clone());
-            let bytes = serde_json::to_vec(&merged).map_or(0, |json| json.len());
-            if bytes > limits::CUSTOM_DATA {
-                return Err(failure::too_large("the user's data", limits::CUSTOM_DATA));
-            }
+        let mut fields = details.clone();
+        for reserved in RESERVED {
+            fields.remove(reserved);
         }
-        for (key, value) in details {
-            match (key.as_str(), value) {
-                // These are the server's to say.
-                ("id" | "online" | "role" | "created_at" | "updated_at" | "last_active", _) => {}
-                ("name", Value::String(name)) => {
-                    changed |= profile.name != *name;
-                    profile.name.clone_from(name);
-                }
-                _ => changed |= profile.custom.insert(key.clone(), value.clone()).as_ref() != Some(value),
+        let name = match fields.remove("name") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(name)) if name.len() <= limits::NAME => Some(name),
+            Some(_) => {
+                return Err(failure::input(format!("a user's name is a text of at most {} bytes", limits::NAME)));
             }
+        };
+        let (cell, created) = self.get_or_create(id);
+        let mut profile = lock(&cell.profile);
+        let mut changed = created;
+        if fields.iter().any(|(key, value)| profile.custom.get(key) != Some(value)) {
+            let mut merged = profile.custom.clone();
+            merged.extend(fields);
+            custom::check("the user", &merged)?;
+            profile.custom = merged;
+            changed = true;
+        }
+        if let Some(name) = name.filter(|name| *name != profile.name) {
+            profile.name = name;
+            changed = true;
         }
         drop(profile);
         Ok((cell, changed))

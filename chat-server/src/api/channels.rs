@@ -108,7 +108,7 @@ fn read_data(app: &App, data: &Map<String, Value>) -> Result<(Map<String, Value>
     {
         custom.remove(reserved);
     }
-    super::messages::check_custom("data", &custom)?;
+    crate::custom::check("data", &custom)?;
     Ok((custom, users(app, &members)?))
 }
 
@@ -120,7 +120,7 @@ fn users(app: &App, ids: &[String]) -> Result<Vec<User>, ApiError> {
     if let Some(bad) = ids.iter().find(|id| !limits::is_name(id)) {
         return Err(failure::input(format!("{bad:?} can't be a user id")));
     }
-    Ok(ids.iter().map(|id| app.users.get_or_create(id).show()).collect())
+    Ok(ids.iter().map(|id| app.users.get_or_create(id).0.show()).collect())
 }
 
 /// Stops watching.

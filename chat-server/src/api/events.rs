@@ -33,7 +33,7 @@ fn check(event: &Event) -> Result<(), ApiError> {
     if !typing && RESERVED.iter().chain(&["typing.", "error"]).any(|family| event.kind.starts_with(family)) {
         return Err(failure::input(format!("{:?} is an event that only the server sends", event.kind)));
     }
-    super::messages::check_custom("event", &event.custom)
+    crate::custom::check("event", &event.custom)
 }
 
 /// Sends an event that has no number: it may be lost, and isn't replayed.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use wire::api::{MessageAnswer, OutgoingMessage, Page, SendMessage};
 use wire::event::Message;
 use wire::{ApiError, limits};
@@ -12,8 +12,8 @@ use wire::{ApiError, limits};
 use super::{Answer, Body, Call, ChannelName, Failure};
 use crate::app::{App, Cell};
 use crate::channel::{Channel, NewMessage, Sent, Step};
-use crate::failure;
 use crate::time::Date;
+use crate::{custom, failure};
 
 /// Fields of a message that only the server sets.
 const RESERVED: [&str; 13] = [
@@ -32,14 +32,6 @@ const RESERVED: [&str; 13] = [
     "html",
 ];
 
-/// Refuses custom fields that are too large.
-pub(super) fn check_custom(what: &str, custom: &Map<String, Value>) -> Result<(), ApiError> {
-    if !custom.is_empty() && serde_json::to_vec(custom).map_or(0, |json| json.len()) > limits::CUSTOM_DATA {
-        return Err(failure::too_large(&format!("{what} (its custom fields)"), limits::CUSTOM_DATA));
-    }
-    Ok(())
-}
-
 /// Checks what needs no channel.
 fn check(message: &mut OutgoingMessage) -> Result<(), ApiError> {
     if message.text.len() > limits::MESSAGE_TEXT {
@@ -51,7 +43,7 @@ fn check(message: &mut OutgoingMessage) -> Result<(), ApiError> {
     if message.text.is_empty() && message.custom.is_empty() {
         return Err(failure::input("message.text is empty, and there are no custom fields either"));
     }
-    check_custom("message", &message.custom)
+    custom::check("message", &message.custom)
 }
 
 /// The user whom a server names in the message.

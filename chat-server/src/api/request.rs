@@ -88,7 +88,7 @@ impl Call {
         if !limits::is_name(id) {
             return Err(failure::input("a user id has 1 to 255 bytes and no control characters"));
         }
-        Ok(app.users.get_or_create(id))
+        Ok(app.users.get_or_create(id).0)
     }
 
     /// The token's user; `None` for a server, who may do everything.

@@ -125,3 +125,32 @@ async fn a_directory_that_is_in_use_or_unusable_is_said() {
     assert!(error.contains("data directory"), "{error}");
     server.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_taken_can_be_read_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = start_in(directory.path()).await;
+    let user = |details: Value| json!({"users": {"ann": details}});
+    server.post("ann", "/users", user(json!({"name": 5}))).await.bad(400, 4);
+    server.post("ann", "/users", user(json!({"name": "x".repeat(256)}))).await.bad(400, 4);
+    let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+    server.post("ann", "/users", user(json!({"name": "Ann", "a": nested(33)}))).await.bad(400, 4);
+    let shown = server.post("ann", "/users", user(json!({"name": null, "a": nested(32)}))).await.good();
+    assert_eq!(shown["users"]["ann"]["name"], Value::Null, "what was refused has changed nothing");
+    server.post("ann", "/channels/messaging/a/query", json!({"data": {"a": nested(32)}})).await.good();
+    server.post("ann", "/channels/messaging/a/query", json!({"data": {"a": nested(33)}})).await.good();
+    server.post("ann", "/channels/messaging/b/query", json!({"data": {"a": nested(33)}})).await.bad(400, 4);
+    let message = |levels| json!({"message": {"id": "m-1", "text": "hello", "a": nested(levels)}});
+    server.post("ann", "/channels/messaging/a/message", message(33)).await.bad(400, 4);
+    server.post("ann", "/channels/messaging/a/message", message(32)).await.good();
+    server.connect("eve").await;
+    server.until("connections", 0).await;
+    server.stop().await.unwrap();
+
+    let server = start_in(directory.path()).await;
+    assert_eq!(server.get("ann", "/messages/m-1").await.good()["message"]["user"]["a"], nested(32));
+    let payload = crate::support::escape(r#"{"filter_conditions": {"id": {"$in": ["ann", "eve", "bob"]}}}"#);
+    let users = server.get("ann", &format!("/users?payload={payload}")).await.good();
+    assert_eq!(users["users"].as_array().unwrap().len(), 2, "who was connected is known: {users}");
+    server.stop().await.unwrap();
+}

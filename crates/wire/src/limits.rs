@@ -5,6 +5,9 @@
 pub const MESSAGE_TEXT: usize = 5 * 1024;
 /// Bytes of the custom fields of a message, channel, user or event, as JSON.
 pub const CUSTOM_DATA: usize = 5 * 1024;
+/// Levels of lists and objects in custom fields. JSON readers stop at some depth (serde_json at 128), and what is sent
+/// in one wrapping comes back in deeper ones.
+pub const CUSTOM_DEPTH: usize = 32;
 /// Bytes of a request's body: text and custom data of a message are 10 KiB, JSON may escape a byte as six (`\u0000`),
 /// which makes 60 KiB, and the rest is for names.
 pub const BODY: usize = 64 * 1024;
@@ -31,7 +34,7 @@ pub const SEARCH: usize = 100;
 pub const CONNECTION_ID: usize = 36;
 /// Bytes of a channel's id and of a channel's type.
 pub const CHANNEL_ID: usize = 64;
-/// Bytes of a user's id, a message's id, a reaction's type, an event's type.
+/// Bytes of a user's id and name, a message's id, a reaction's type, an event's type.
 pub const NAME: usize = 255;
 /// The newest reactions that a message shows.
 pub const LATEST_REACTIONS: usize = 10;
