@@ -25,11 +25,20 @@ pub struct Claims {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub server: bool,
     /// Issued at, in Unix seconds; not valid earlier (but for a minute of clock difference).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "seconds")]
     pub iat: Option<i64>,
+    /// Not valid before, in Unix seconds (but for the same minute).
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "seconds")]
+    pub nbf: Option<i64>,
     /// Not valid from then on, in Unix seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "seconds")]
     pub exp: Option<i64>,
+}
+
+/// Seconds may have a fraction (RFC 7519, section 2), which is cut off; too large ones become the largest.
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let number = Option::<serde_json::Number>::deserialize(deserializer)?;
+    Ok(number.map(|number| number.as_i64().unwrap_or_else(|| number.as_f64().unwrap_or_default() as i64)))
 }
 
 impl Claims {
@@ -53,14 +62,17 @@ pub enum TokenError {
     /// Its header names another algorithm than HS256.
     #[error("the token must be signed with HS256")]
     Algorithm,
+    /// Its header demands extensions.
+    #[error("the token's header demands extensions (crit), of which this service knows none")]
+    Critical,
     /// It was not signed with our secret.
     #[error("the token's signature is not valid: was it signed with this app's secret?")]
     Signature,
     /// `exp` has passed.
     #[error("the token has expired")]
     Expired,
-    /// `iat` lies in the future.
-    #[error("the token is not valid yet: its iat lies in the future")]
+    /// `iat` or `nbf` lies in the future.
+    #[error("the token is not valid yet: its iat or nbf lies in the future")]
     NotYet,
     /// Neither `user_id` nor `server`.
     #[error("the token names neither a user_id nor a server")]
@@ -71,7 +83,7 @@ impl TokenError {
     /// Its number in answers.
     pub const fn code(self) -> i32 {
         match self {
-            Self::Malformed | Self::Nobody => code::AUTH,
+            Self::Malformed | Self::Critical | Self::Nobody => code::AUTH,
             Self::Algorithm | Self::Signature => code::TOKEN_SIGNATURE,
             Self::Expired => code::TOKEN_EXPIRED,
             Self::NotYet => code::TOKEN_NOT_YET,
@@ -89,6 +101,9 @@ impl From<TokenError> for ApiError {
 #[derive(Deserialize)]
 struct Header {
     alg: String,
+    /// Extensions without which the token must not be taken (RFC 7515, section 4.1.11); we know none.
+    #[serde(default)]
+    crit: Option<serde_json::Value>,
 }
 
 /// A secret, ready to sign and verify. `Debug` doesn't show it.
@@ -135,13 +150,16 @@ impl TokenKey {
         if header.alg != "HS256" {
             return Err(TokenError::Algorithm);
         }
+        if header.crit.is_some() {
+            return Err(TokenError::Critical);
+        }
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Signature)?;
         hmac::verify(&self.0, signed.as_bytes(), &signature).map_err(|_| TokenError::Signature)?;
         let claims: Claims = serde_json::from_slice(&decode(payload)?).map_err(|_| TokenError::Malformed)?;
         if claims.exp.is_some_and(|exp| now >= exp) {
             return Err(TokenError::Expired);
         }
-        if claims.iat.is_some_and(|iat| iat > now.saturating_add(LEEWAY)) {
+        if claims.iat.max(claims.nbf).is_some_and(|from| from > now.saturating_add(LEEWAY)) {
             return Err(TokenError::NotYet);
         }
         if claims.user_id.as_deref().is_none_or(str::is_empty) && !claims.server {
@@ -177,6 +195,32 @@ mod tests {
         assert_eq!(key.verify(&key.sign(&Claims::server()), 0), Ok(Claims::server()));
         assert_eq!(key.verify(&key.sign(&Claims::default()), 0), Err(TokenError::Nobody));
         assert_eq!(format!("{key:?}"), "TokenKey(redacted)");
+    }
+
+    /// A token with any header and payload, signed well.
+    fn signed(header: &str, payload: &str) -> (TokenKey, String) {
+        let key = TokenKey::new("s3cret");
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+        let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key.0, signed.as_bytes()));
+        (key, format!("{signed}.{signature}"))
+    }
+
+    #[test]
+    fn claims_of_others_are_understood() {
+        let verify = |header, payload, now| {
+            let (key, token) = signed(header, payload);
+            key.verify(&token, now)
+        };
+        let hs256 = r#"{"alg":"HS256"}"#;
+        let fractions = r#"{"user_id":"ann","iat":1000.7,"nbf":1000.2,"exp":2000.5,"other":{}}"#;
+        assert!(verify(hs256, fractions, 1_500).is_ok());
+        assert_eq!(verify(hs256, fractions, 2_000), Err(TokenError::Expired));
+        assert_eq!(verify(hs256, r#"{"user_id":"ann","nbf":1000}"#, 939), Err(TokenError::NotYet));
+        assert!(verify(hs256, r#"{"user_id":"ann","nbf":1000,"exp":null}"#, 940).is_ok());
+        assert!(verify(hs256, r#"{"user_id":"ann","exp":1e300}"#, 940).is_ok());
+        assert_eq!(verify(hs256, r#"{"user_id":"ann","exp":"2000"}"#, 940), Err(TokenError::Malformed));
+        let critical = verify(r#"{"alg":"HS256","crit":["x"],"x":1}"#, r#"{"user_id":"ann"}"#, 0);
+        assert_eq!(critical, Err(TokenError::Critical));
     }
 
     #[test]
