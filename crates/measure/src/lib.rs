@@ -15,6 +15,7 @@ pub mod offset;
 pub mod receipt;
 pub mod recorder;
 pub mod schedule;
+pub mod statistics;
 
 pub use clock::{Clock, Timestamp};
 pub use codec::DecodeError;
