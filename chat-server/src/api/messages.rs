@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use serde_json::Value;
 use wire::api::{MessageAnswer, OutgoingMessage, Page, SendMessage};
 use wire::event::Message;
 use wire::{ApiError, limits};
 
-use super::{Answer, Body, Call, ChannelName, Failure};
+use super::{Answer, Body, Call, ChannelName, Failure, Segments};
 use crate::app::{App, Cell};
 use crate::channel::{Channel, NewMessage, Sent, Step};
 use crate::time::Date;
@@ -86,7 +86,8 @@ pub(crate) async fn send(
         // Under the channel's lock: a caller who goes away while the message is kept must not leave the index wrong.
         match &step {
             Ok(Step { answer: Sent { evicted: Some(evicted), .. }, .. }) => app.forget(evicted),
-            Err(_) if taken => drop(app.messages.remove(&id)),
+            // Unless another caller has sent a message with this id meanwhile.
+            Err(_) if taken && channel.message(&id).is_err() => drop(app.messages.remove(&id)),
             _ => {}
         }
         step
@@ -104,7 +105,11 @@ fn repeated(call: &Call, old: Message, cell: &Cell, user: &str) -> Result<Answer
 }
 
 /// A message as it stands.
-pub(crate) async fn get(State(app): State<Arc<App>>, call: Call, Path(id): Path<String>) -> Result<Answer, Failure> {
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    call: Call,
+    Segments(id): Segments<String>,
+) -> Result<Answer, Failure> {
     let message = app.message(&id).await?;
     Ok(call.ok(MessageAnswer { message, ..MessageAnswer::default() }))
 }
@@ -113,7 +118,7 @@ pub(crate) async fn get(State(app): State<Arc<App>>, call: Call, Path(id): Path<
 pub(crate) async fn update(
     State(app): State<Arc<App>>,
     call: Call,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
     Body(SendMessage { mut message }): Body<SendMessage>,
 ) -> Result<Answer, Failure> {
     check(&mut message)?;
@@ -124,7 +129,11 @@ pub(crate) async fn update(
 }
 
 /// Deletes a message.
-pub(crate) async fn delete(State(app): State<Arc<App>>, call: Call, Path(id): Path<String>) -> Result<Answer, Failure> {
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    call: Call,
+    Segments(id): Segments<String>,
+) -> Result<Answer, Failure> {
     let cell = app.channel_of(&id).await?;
     let message = app.change(&cell, |channel, at| channel.delete(&id, call.token_user(), at)).await?;
     Ok(call.ok(MessageAnswer { message, ..MessageAnswer::default() }))
@@ -141,7 +150,7 @@ pub(crate) struct RepliesAnswer {
 pub(crate) async fn replies(
     State(app): State<Arc<App>>,
     call: Call,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
 ) -> Result<Answer, Failure> {
     let parameters = &call.parameters;
     let text = |name: &str| parameters.get(name).map(str::to_owned);
@@ -152,7 +161,8 @@ pub(crate) async fn replies(
         id_gt: text("id_gt"),
         id_gte: text("id_gte"),
     };
-    let cell = app.channel_of(&id).await?;
+    let parent = app.message(&id).await?;
+    let cell = app.channel(&parent.cid)?;
     let messages = app.page(&cell, &page, Some(&id)).await?;
     Ok(call.ok(RepliesAnswer { messages, duration: String::new() }))
 }

@@ -96,6 +96,7 @@ async fn messages_that_left_memory_are_still_there() {
     assert_eq!(page(json!({"limit": 3, "id_gte": "m-18"})).await, "m-18 m-19 m-20");
     assert_eq!(page(json!({"limit": 2, "id_gt": "m-03", "id_lte": "m-04"})).await, "m-04");
     assert_eq!(server.get("ann", "/messages/m-03").await.good()["message"]["text"], "message 3");
+    assert_eq!(server.get("ann", "/messages/m-03/replies").await.good()["messages"], json!([]));
     let again = server.send("ann", "messaging/a", "m-03", "again").await.good();
     assert_eq!(again["message"]["text"], "message 3", "a repeat of an old message");
     server.send("bob", "messaging/a", "m-03", "mine").await.bad(400, 4);
