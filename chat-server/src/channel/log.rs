@@ -61,10 +61,12 @@ impl EventLog {
 
     /// Frames of all events after `seq`.
     pub(crate) fn after(&self, seq: u64) -> Result<impl Iterator<Item = &Bytes>, TooOld> {
-        if seq + 1 < self.oldest {
+        // A client may claim any number, the largest there is too.
+        let first = seq.saturating_add(1);
+        if first < self.oldest {
             return Err(TooOld { oldest: self.oldest });
         }
-        let skip = usize::try_from(seq + 1 - self.oldest).unwrap_or(usize::MAX);
+        let skip = usize::try_from(first - self.oldest).unwrap_or(usize::MAX);
         Ok(self.events.iter().skip(skip).map(|(_, frame)| frame))
     }
 
@@ -101,7 +103,7 @@ mod tests {
         assert_eq!(after(&log, 0), Ok(vec![1, 2, 3, 4, 5]));
         assert_eq!(after(&log, 3), Ok(vec![4, 5]));
         assert_eq!(after(&log, 5), Ok(vec![]));
-        assert_eq!(after(&log, 99), Ok(vec![]));
+        assert_eq!((after(&log, 99), after(&log, u64::MAX)), (Ok(vec![]), Ok(vec![])));
         assert_eq!((log.before(0), log.before(30), log.before(31), log.before(99)), (Ok(0), Ok(2), Ok(3), Ok(5)));
         assert_eq!(EventLog::new(1, 1).newest(), 0);
     }
