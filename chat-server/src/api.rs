@@ -3,7 +3,9 @@
 mod about;
 mod answer;
 mod channels;
+mod cors;
 mod events;
+mod filter;
 mod gate;
 mod longpoll;
 mod members;
@@ -28,7 +30,7 @@ use crate::app::App;
 use crate::{connect, failure};
 
 pub(crate) use answer::{Answer, Failure};
-pub(crate) use request::{Body, Call, ChannelName, Parameters, Query};
+pub(crate) use request::{Body, Call, ChannelName, Parameters, Query, Segments};
 
 /// All endpoints.
 pub(crate) fn router(app: Arc<App>) -> Router {

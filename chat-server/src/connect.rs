@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -25,6 +25,9 @@ use crate::record::Record;
 use crate::users::UserCell;
 use crate::{failure, session};
 
+/// The version of the WebSocket protocol (RFC 6455).
+const VERSION: &str = "13";
+
 /// Answers the handshake; a refused client is told why over the WebSocket, as the protocol wants it.
 pub(crate) async fn connect(
     State(app): State<Arc<App>>,
@@ -32,6 +35,11 @@ pub(crate) async fn connect(
     mut request: Request,
 ) -> Result<Response, Failure> {
     let accept = accept_of(request.headers())?;
+    if !has(request.headers(), &SEC_WEBSOCKET_VERSION, VERSION) {
+        let mut refusal = Failure(failure::websocket_version()).into_response();
+        refusal.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+        return Ok(refusal);
+    }
     let admitted = admit(&app, &query).await;
     let upgrade = hyper::upgrade::on(&mut request);
     let permit = request.extensions_mut().remove::<Permit>();
@@ -46,34 +54,33 @@ pub(crate) async fn connect(
     let mut response = Response::new(axum::body::Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
-    headers.insert(CONNECTION, http::HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, http::HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     Ok(response)
 }
 
+/// Whether a header that is a list has this part.
+fn has(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(wanted))
+}
+
 /// Checks that it is a WebSocket handshake, and computes its proof.
-fn accept_of(headers: &HeaderMap) -> Result<http::HeaderValue, ApiError> {
-    let has = |name: http::HeaderName, wanted: &str| {
-        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(wanted))
-    };
-    if !has(CONNECTION, "upgrade") || !has(UPGRADE, "websocket") {
+fn accept_of(headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
+    if !has(headers, &CONNECTION, "upgrade") || !has(headers, &UPGRADE, "websocket") {
         return Err(failure::input("/connect speaks WebSocket: send Connection: Upgrade and Upgrade: websocket"));
-    }
-    if !has(SEC_WEBSOCKET_VERSION, "13") {
-        return Err(failure::input("Sec-WebSocket-Version must be 13"));
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::trim);
     let key = key.filter(|key| handshake::is_key(key));
     let key = key.ok_or_else(|| failure::input("Sec-WebSocket-Key must be 16 bytes in base64"))?;
-    let accept = http::HeaderValue::try_from(handshake::accept_key(key));
+    let accept = HeaderValue::try_from(handshake::accept_key(key));
     Ok(accept.expect("base64 may stand in a header"))
 }
 
 /// Who connects, if he may. Serves `/connect` and `/longpoll`.
 pub(crate) async fn admit(app: &App, query: &crate::api::Parameters) -> Result<Arc<UserCell>, ApiError> {
-    let caller = app.authenticate(query.get("api_key"), query.get("authorization"))?;
+    let caller = query.caller(app)?;
     let payload = match query.get("json") {
         Some(json) => serde_json::from_str::<ConnectPayload>(json)
             .map_err(|error| failure::input(format!("the json parameter: {error}")))?,

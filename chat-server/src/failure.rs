@@ -27,6 +27,11 @@ pub(crate) fn method(message: impl Into<String>) -> ApiError {
     error(code::NOT_FOUND, 405, message)
 }
 
+/// The WebSocket handshake is of another version than RFC 6455's.
+pub(crate) fn websocket_version() -> ApiError {
+    error(code::INPUT, 426, "Sec-WebSocket-Version must be 13")
+}
+
 /// Too many bytes.
 pub(crate) fn too_large(what: &str, bytes_max: usize) -> ApiError {
     error(code::TOO_LARGE, 413, format!("{what} is too large: at most {bytes_max} bytes"))
@@ -54,7 +59,7 @@ pub(crate) fn rate_limited(seconds: u64) -> ApiError {
 
 /// Slow mode; `micros` are left.
 pub(crate) fn slow_mode(micros: i64) -> ApiError {
-    error(code::SLOW_MODE, 429, format!("slow mode: wait another {} ms", micros / 1_000 + 1))
+    error(code::SLOW_MODE, 403, format!("slow mode: wait another {} ms", micros / 1_000 + 1))
 }
 
 /// The request took too long to come in.

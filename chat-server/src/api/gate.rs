@@ -12,6 +12,7 @@ use wire::ApiError;
 
 use super::Failure;
 use super::answer::Answer;
+use super::cors::Cors;
 use super::request::{Call, Parameters};
 use crate::app::App;
 use crate::auth::Caller;
@@ -29,20 +30,23 @@ pub(crate) async fn gate(State(app): State<Arc<App>>, mut request: Request, next
     add(&app.stats.requests, 1);
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let parameters = match path.as_deref() {
-        Some(path) if !OPEN.contains(&path) => Some(Parameters::of(request.uri())),
+        Some(path) if !OPEN.contains(&path) => Some(Parameters::of(request.uri(), request.headers())),
         _ => None,
     };
-    let caller = parameters.as_ref().map(|parameters| authenticate(&app, &request, parameters));
+    let caller = parameters.as_ref().map(|parameters| parameters.caller(&app));
     let user = match &caller {
         Some(Ok(Caller::User(id))) => Some(id.as_str()),
         _ => None,
     };
     let endpoint = format!("{} {}", request.method(), path.as_deref().unwrap_or("*"));
+    let cors = Cors::of(request.method(), request.headers());
     let now = unix_seconds();
     let allowance = app.limiter.call(&endpoint, user, now);
     let mut response = if !allowance.allowed {
         add(&app.stats.rate_limited, 1);
         Failure(failure::rate_limited((allowance.reset - now).unsigned_abs())).into_response()
+    } else if let Some(preflight) = cors.as_ref().and_then(Cors::preflight) {
+        preflight
     } else {
         match caller {
             Some(Err(error)) => Failure(error).into_response(),
@@ -56,15 +60,15 @@ pub(crate) async fn gate(State(app): State<Arc<App>>, mut request: Request, next
     };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         add(&app.stats.failed, 1);
+        let headers = std::mem::take(response.headers_mut());
         response = fail(error, app.clock.now().since(started));
+        response.headers_mut().extend(headers);
     }
     put_headers(&mut response, allowance);
+    if let Some(cors) = cors {
+        cors.allow(response.headers_mut());
+    }
     response
-}
-
-fn authenticate(app: &App, request: &Request, parameters: &Parameters) -> Result<Caller, ApiError> {
-    let header = request.headers().get(http::header::AUTHORIZATION).and_then(|token| token.to_str().ok());
-    app.authenticate(parameters.get("api_key"), header.or_else(|| parameters.get("authorization")))
 }
 
 fn fail(mut error: ApiError, took: Duration) -> Response {

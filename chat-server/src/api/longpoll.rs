@@ -7,18 +7,21 @@ use std::sync::atomic::Ordering;
 use axum::extract::State;
 use bytes::Bytes;
 use http::StatusCode;
+use serde::Serialize;
+use serde_json::json;
 use wire::frame::server_payload;
 use wire::{ApiError, close};
 
-use super::{Answer, Failure, Query};
+use super::{Answer, Failure, Query, gate};
 use crate::app::App;
 use crate::connect::admit;
 use crate::connection::Connection;
 use crate::failure;
 use crate::outbox::{Closing, Taken};
 
-/// `{"events": […]}` of events that are JSON already.
-pub(super) fn events_json(events: &[Bytes]) -> Vec<u8> {
+/// `{"events": […], …}` of events that are JSON already, and the fields of `rest`, which must have one.
+pub(super) fn events_json(events: &[Bytes], rest: &impl Serialize) -> Vec<u8> {
+    let rest = serde_json::to_vec(rest).expect("names, numbers and texts, which JSON can hold");
     let mut json = Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum::<usize>() + 16);
     json.extend_from_slice(br#"{"events":["#);
     for (i, event) in events.iter().enumerate() {
@@ -27,19 +30,26 @@ pub(super) fn events_json(events: &[Bytes]) -> Vec<u8> {
         }
         json.extend_from_slice(event);
     }
-    json.extend_from_slice(b"]}");
+    json.extend_from_slice(b"],");
+    json.extend_from_slice(&rest[1..]);
     json
 }
 
 /// Opens a connection, polls it, or closes it.
 pub(crate) async fn longpoll(State(app): State<Arc<App>>, Query(query): Query) -> Result<Answer, Failure> {
+    let started = app.clock.now();
+    let answer = |events: &[Bytes]| {
+        let rest = json!({ "duration": gate::took(&app.clock, started) });
+        Answer::raw(StatusCode::OK, events_json(events, &rest))
+    };
     let Some(id) = query.get("connection_id") else {
         let user = admit(&app, &query).await?;
         let connection = app.open(&user, true);
         let event = app.health_check(&connection, true);
-        return Ok(Answer::json(StatusCode::OK, &serde_json::json!({ "event": event })));
+        let answer = json!({ "event": event, "duration": gate::took(&app.clock, started) });
+        return Ok(Answer::json(StatusCode::OK, &answer));
     };
-    let user = match app.authenticate(query.get("api_key"), query.get("authorization"))? {
+    let user = match query.caller(&app)? {
         crate::auth::Caller::User(id) => Some(id),
         crate::auth::Caller::Server => None,
     };
@@ -50,10 +60,10 @@ pub(crate) async fn longpoll(State(app): State<Arc<App>>, Query(query): Query) -
     if query.get("close") == Some("true") {
         connection.outbox.close(close::NORMAL, "closed by the client");
         app.disconnect(&connection);
-        return Ok(Answer::raw(StatusCode::OK, events_json(&[])));
+        return Ok(answer(&[]));
     }
     let events = poll(&app, &connection).await?;
-    Ok(Answer::raw(StatusCode::OK, events_json(&events)))
+    Ok(answer(&events))
 }
 
 /// A poll that waits; dropping it lets the next one wait.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use wire::api::{ReactionAnswer, SendReaction};
 use wire::limits;
 
-use super::{Answer, Body, Call, Failure};
+use super::{Answer, Body, Call, Failure, Segments};
 use crate::app::App;
 use crate::failure;
 
@@ -14,7 +14,7 @@ use crate::failure;
 pub(crate) async fn add(
     State(app): State<Arc<App>>,
     call: Call,
-    Path(id): Path<String>,
+    Segments(id): Segments<String>,
     Body(SendReaction { mut reaction, enforce_unique }): Body<SendReaction>,
 ) -> Result<Answer, Failure> {
     if !limits::is_name(&reaction.kind) {
@@ -35,7 +35,7 @@ pub(crate) async fn add(
 pub(crate) async fn remove(
     State(app): State<Arc<App>>,
     call: Call,
-    Path((id, kind)): Path<(String, String)>,
+    Segments((id, kind)): Segments<(String, String)>,
 ) -> Result<Answer, Failure> {
     let user = call.user(&app, None)?.show();
     let cell = app.channel_of(&id).await?;

@@ -5,10 +5,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use bytes::{Bytes, BytesMut};
+use http::header::{AUTHORIZATION, EXPECT};
 use http::request::Parts;
-use http::{StatusCode, Uri};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http::{HeaderMap, StatusCode, Uri};
+use http_body_util::BodyExt as _;
 use measure::{Clock, Timestamp};
 use serde::de::DeserializeOwned;
 use wire::{ApiError, limits};
@@ -21,15 +24,27 @@ use crate::connection::Connection;
 use crate::failure;
 use crate::users::UserCell;
 
+/// The parameter that holds the token.
+const TOKEN: &str = "authorization";
+
 /// A query's parameters; of a repeated one the last counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parameters(HashMap<String, String>);
 
 impl Parameters {
-    /// Those of a URI.
-    pub(crate) fn of(uri: &Uri) -> Self {
+    /// Those of a request; a token in its header goes before one in the query, where browsers' WebSockets put it.
+    pub(crate) fn of(uri: &Uri, headers: &HeaderMap) -> Self {
         let parsed = axum::extract::Query::<HashMap<String, String>>::try_from_uri(uri);
-        Self(parsed.map(|query| query.0).unwrap_or_default())
+        let mut parameters = parsed.map(|query| query.0).unwrap_or_default();
+        if let Some(token) = headers.get(AUTHORIZATION).and_then(|token| token.to_str().ok()) {
+            parameters.insert(TOKEN.to_owned(), token.to_owned());
+        }
+        Self(parameters)
+    }
+
+    /// Who calls, by the API key and the token.
+    pub(crate) fn caller(&self, app: &App) -> Result<Caller, ApiError> {
+        app.authenticate(self.get("api_key"), self.get(TOKEN))
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
@@ -62,7 +77,7 @@ impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(Parameters::of(&parts.uri)))
+        Ok(Self(Parameters::of(&parts.uri, &parts.headers)))
     }
 }
 
@@ -165,9 +180,21 @@ impl<S: Send + Sync> FromRequestParts<S> for ChannelName {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
-        let Path((kind, id)) = path.map_err(|error| Failure(failure::input(error.body_text())))?;
+        let Segments((kind, id)) = Segments::from_request_parts(parts, state).await?;
         Ok(Self::new(kind, id)?)
+    }
+}
+
+/// The variable segments of the path, unescaped.
+#[derive(Debug)]
+pub(crate) struct Segments<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segments<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let path = Path::from_request_parts(parts, state).await;
+        path.map(|Path(segments)| Self(segments)).map_err(|error| Failure(failure::input(error.body_text())))
     }
 }
 
@@ -188,12 +215,40 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     }
 }
 
-async fn read(request: Request, patience: Duration) -> Result<bytes::Bytes, ApiError> {
-    let body = Limited::new(request.into_body(), limits::BODY).collect();
-    match tokio::time::timeout(patience, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(failure::too_large("the body", limits::BODY)),
-        Ok(Err(error)) => Err(failure::input(format!("the body broke off: {error}"))),
+/// Bytes of a body over the limit that are read and thrown away: most clients look at the answer only after they have
+/// sent everything, and would see a broken connection instead.
+const WASTE: usize = 8 * 1024 * 1024;
+
+async fn read(request: Request, patience: Duration) -> Result<Bytes, ApiError> {
+    let waits = request.headers().contains_key(EXPECT);
+    let mut body = request.into_body();
+    if waits && body.size_hint().lower() > limits::BODY as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(patience, collect(&mut body)).await {
+        Ok(read) => read,
         Err(_) => Err(failure::timeout()),
     }
+}
+
+async fn collect(body: &mut axum::body::Body) -> Result<Bytes, ApiError> {
+    let mut read = BytesMut::new();
+    let mut wasted = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| failure::input(format!("the body broke off: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if wasted > 0 || read.len() + data.len() > limits::BODY {
+            wasted += data.len();
+            if wasted > WASTE {
+                break;
+            }
+        } else {
+            read.extend_from_slice(&data);
+        }
+    }
+    if wasted > 0 { Err(too_large()) } else { Ok(read.freeze()) }
+}
+
+fn too_large() -> ApiError {
+    failure::too_large("the body", limits::BODY)
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use wire::event::Message;
 use wire::limits;
 
+use super::filter::Filter;
 use super::{Answer, Call, Failure};
 use crate::app::App;
 use crate::failure;
@@ -25,24 +26,24 @@ pub(crate) struct SearchAnswer {
     pub(super) duration: String,
 }
 
-/// Searches the channels that `filter_conditions` (or `cid`) name, newest messages first.
+/// Searches the channels that match `filter_conditions` (or `cid`), newest messages first.
 pub(crate) async fn search(State(app): State<Arc<App>>, call: Call) -> Result<Answer, Failure> {
     let payload = call.parameters.payload()?;
     let query = payload.get("query").and_then(Value::as_str).map(str::to_lowercase).filter(|query| !query.is_empty());
     let query = query.ok_or_else(|| failure::input("query is missing: what to look for"))?;
     let limit = super::users::number(&payload, "limit")?.unwrap_or(limits::SEARCH).min(limits::SEARCH);
-    let condition =
-        payload.get("filter_conditions").and_then(|filter| filter.get("cid")).or_else(|| payload.get("cid"));
-    let cells = match condition {
-        Some(condition) => {
-            let cids = super::query::strings(condition)?;
-            cids.iter().filter_map(|cid| app.channels.get(cid)).collect()
-        }
-        None => app.channels.collect(|_| true),
+    let filter = match (payload.get("filter_conditions"), payload.get("cid")) {
+        (Some(Value::Object(conditions)), _) => Filter::parse(conditions)?,
+        (Some(_), _) => return Err(failure::input("filter_conditions must be an object").into()),
+        (None, Some(cid)) => Filter::parse(&Map::from_iter([("cid".to_owned(), cid.clone())]))?,
+        (None, None) => Filter::parse(&Map::new())?,
     };
     let mut messages: Vec<Message> = Vec::new();
-    for cell in cells {
-        messages.extend(cell.lock().channel.search(&query, limit));
+    for cell in filter.candidates(&app) {
+        let channel = &cell.lock().channel;
+        if filter.matches(channel) {
+            messages.extend(channel.search(&query, limit));
+        }
     }
     messages.sort_unstable_by(|a, b| b.created_at.cmp(&a.created_at));
     let results = messages.into_iter().take(limit).map(|message| Hit { message }).collect();

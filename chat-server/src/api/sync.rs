@@ -63,12 +63,7 @@ impl Missed {
             duration: String,
         }
         let rest = Rest { seq: self.seq, inaccessible_cids: self.inaccessible, duration };
-        let rest = serde_json::to_vec(&rest).expect("names and numbers, which JSON can hold");
-        let mut json = super::longpoll::events_json(&self.events);
-        json.pop();
-        json.push(b',');
-        json.extend_from_slice(&rest[1..]);
-        json
+        super::longpoll::events_json(&self.events, &rest)
     }
 }
 

@@ -43,11 +43,15 @@ pub(crate) async fn query(State(app): State<Arc<App>>, call: Call) -> Result<Ans
     let payload = call.parameters.payload()?;
     let limit = number(&payload, "limit")?.unwrap_or(limits::USERS).min(limits::USERS);
     let offset = number(&payload, "offset")?.unwrap_or(0);
-    let wanted = payload.get("filter_conditions").and_then(|filter| filter.get("id"));
+    let wanted = match payload.get("filter_conditions") {
+        None => None,
+        Some(Value::Object(conditions)) if conditions.keys().all(|field| field == "id") => conditions.get("id"),
+        Some(_) => return Err(failure::input("users can be filtered by id only").into()),
+    };
     let mut users: Vec<User> = match wanted {
         None => app.users.collect(|_| true).iter().map(|user| user.show()).collect(),
         Some(condition) => {
-            let ids = super::query::strings(condition)?;
+            let ids = super::filter::strings(condition)?;
             ids.iter().filter_map(|id| app.users.get(id)).map(|user| user.show()).collect()
         }
     };

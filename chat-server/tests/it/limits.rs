@@ -40,7 +40,7 @@ async fn slow_mode_makes_users_wait() {
     let server = start_with(|config| config.slow_mode = Some(Duration::from_secs(60))).await;
     server.create("ann", "messaging/a").await;
     server.send("ann", "messaging/a", "m-1", "hello").await.good();
-    server.send("ann", "messaging/a", "m-2", "hello").await.bad(429, 60);
+    server.send("ann", "messaging/a", "m-2", "hello").await.bad(403, 60);
     server.send("ann", "messaging/a", "m-1", "hello").await.good();
     server.send("bob", "messaging/a", "m-3", "hello").await.good();
     server.get("ann", "/messages/m-2").await.bad(404, 16);

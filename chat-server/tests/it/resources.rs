@@ -114,6 +114,14 @@ async fn users_search_and_app() {
         escape(&json!({"query": "o", "filter_conditions": {"cid": {"$in": ["messaging:a"]}}, "limit": 1}).to_string());
     let hits = server.get("ann", &format!("/search?payload={payload}")).await.good();
     assert_eq!(hits["results"][0]["message"]["id"], "m-2");
+    server.create("eve", "team/b").await;
+    server.send("eve", "team/b", "m-3", "oh").await.good();
+    let by = |query: Value| format!("/search?payload={}", escape(&query.to_string()));
+    let hits = server.get("ann", &by(json!({"query": "o", "filter_conditions": {"type": "team"}}))).await.good();
+    assert_eq!((hits["results"].as_array().unwrap().len(), &hits["results"][0]["message"]["id"]), (1, &json!("m-3")));
+    server.get("ann", &by(json!({"query": "o", "filter_conditions": {"color": "red"}}))).await.bad(400, 4);
+    let payload = escape(r#"{"filter_conditions": {"name": "Ann"}}"#);
+    server.get("ann", &format!("/users?payload={payload}")).await.bad(400, 4);
     server.get("ann", "/search").await.bad(400, 4);
     assert_eq!(server.get("ann", "/app").await.good()["app"]["name"], "throng");
 }
@@ -128,6 +136,7 @@ async fn polling_gets_the_same_events() {
         async move { server.raw(Method::GET, &path, None, "").await }
     };
     let first = poll(format!("json={}", escape(r#"{"user_id":"ann"}"#))).await;
+    assert!(first.body["duration"].is_string());
     assert_eq!(first.body["event"]["type"], "health.check");
     let id = first.body["event"]["connection_id"].as_str().unwrap().to_owned();
     server.post("ann", &format!("/channels/messaging/a/query?connection_id={id}"), json!({"watch": true})).await.good();
@@ -137,7 +146,7 @@ async fn polling_gets_the_same_events() {
     for i in 1..=3 {
         server.send("bob", "messaging/a", &format!("m-{i}"), "hello").await.good();
     }
-    let events = poll(format!("connection_id={id}")).await.body;
+    let events = poll(format!("connection_id={id}")).await.good();
     let numbers: Vec<&Value> = events["events"].as_array().unwrap().iter().map(|event| &event["seq"]).collect();
     assert_eq!(numbers, [&json!(1), &json!(2), &json!(3)]);
     poll("json=%7B".to_owned()).await.bad(400, 4);
