@@ -1,18 +1,23 @@
 //! Takes what a process records once a second and ships it, until the data plane has all of it.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use measure::{Clock, Gauge, Interval, Offset, Recorder, SharedRecorder, Timestamp};
 use proto::telemetry::SourceHello;
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use rustix::process::nice;
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::ledger::{Account, Ledger};
 use crate::spool::{Spool, SpoolLimits};
 use crate::stream;
+
+/// How far the thread that samples gives way, as `nice` counts: to a tenth of the weight of whoever else wants the
+/// processor.
+const NICENESS: i32 = 10;
 
 /// Something that adds to a recorder once a second: levels, counts since the last time.
 pub type Sampler = Box<dyn FnMut(&mut Recorder) + Send>;
@@ -90,14 +95,15 @@ pub struct Unshipped {
 #[derive(Debug)]
 pub struct Shipper {
     shared: Arc<Shared>,
-    sampling: JoinHandle<()>,
+    /// Told when the last interval has been taken.
+    sampling: oneshot::Receiver<()>,
     stop_sampling: CancellationToken,
     /// Ends both tasks when the shipper is dropped.
     _all: DropGuard,
 }
 
 impl Shipper {
-    /// Starts to sample and to ship, in two tasks of the current runtime.
+    /// Starts to sample, on a thread of its own, and to ship, in a task of the current runtime.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -114,7 +120,7 @@ impl Shipper {
         tokio::spawn(async move {
             tokio::select! { () = shipping => {}, () = ended.cancelled() => {} }
         });
-        let sampling = tokio::spawn(sample(config, clock, shared.clone(), stop_sampling.clone()));
+        let sampling = modestly(sample(config, clock, shared.clone(), stop_sampling.clone()));
         Self { shared, sampling, stop_sampling, _all: all.drop_guard() }
     }
 
@@ -151,6 +157,30 @@ impl Shipper {
     pub fn waiting(&self) -> usize {
         self.shared.ledger().waiting()
     }
+}
+
+/// Runs a future on a thread of its own that gives way to those who are being timed: packing a second's intervals is the
+/// longest piece of work in a worker, and a frame that waits behind it would show as latency of the service. Answers when
+/// it is done; dropped without an answer if the system gives no thread.
+fn modestly(work: impl Future<Output = ()> + Send + 'static) -> oneshot::Receiver<()> {
+    let (done, is_done) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("sampling".into()).spawn(move || {
+        // Of this thread alone, on Linux. Where it is refused everything works, and is only less exact.
+        if let Err(error) = nice(NICENESS) {
+            tracing::debug!(%error, "sampling runs at the same priority as everything else");
+        }
+        // Its own timers, so that it needs nobody of its process to be on time.
+        match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+            Ok(runtime) => runtime.block_on(work),
+            Err(error) => tracing::error!(%error, "no event loop to take measurements with"),
+        }
+        // Nobody may be waiting any more.
+        let _ = done.send(());
+    });
+    if let Err(error) = thread {
+        tracing::error!(%error, "no thread to take measurements with");
+    }
+    is_done
 }
 
 fn hello(run: &str, source: &Source) -> SourceHello {

@@ -14,34 +14,77 @@ const LABELS_MAX: usize = 64;
 
 /// Records what one thread measures.
 ///
-/// Recording takes an array index and no allocation, but for the first sample of a series in an interval.
+/// Recording takes an array index and no allocation, but for the first sample of a series that the interval before had
+/// none of, and the first delivery of a message.
 #[derive(Debug)]
 pub struct Recorder {
     /// One slot for "no cohort" and one for each cohort.
     slots: usize,
+    page: Page,
+    gauges: BTreeMap<GaugeKey, i64>,
+    started: Timestamp,
+}
+
+/// What one interval holds, as it is recorded.
+#[derive(Debug, Default)]
+struct Page {
     histograms: Vec<Option<Box<Histogram>>>,
     counters: Vec<u64>,
     labelled: BTreeMap<CounterKey, u64>,
-    gauges: BTreeMap<GaugeKey, i64>,
     deliveries: HashMap<MessageKey, Vec<u64>>,
-    shape: Histogram,
-    started: Timestamp,
+}
+
+/// A page that was taken out, and all that is needed to make an interval of it without its recorder.
+#[derive(Debug)]
+struct Taken {
+    slots: usize,
+    page: Page,
+    gauges: BTreeMap<GaugeKey, i64>,
+    start: Timestamp,
+    end: Timestamp,
+}
+
+impl Page {
+    fn new(slots: usize) -> Self {
+        let histograms = vec![None; Metric::ALL.len() * slots];
+        Self { histograms, counters: vec![0; Counter::ALL.len() * slots], ..Self::default() }
+    }
+
+    /// An empty page with room for what `used` tells of: its series have their histograms already, as 136 KiB each take
+    /// a while to come by.
+    fn like(used: &[bool], counters: usize) -> Self {
+        let histograms = used.iter().map(|used| used.then(|| Box::new(Histogram::new()))).collect();
+        Self { histograms, counters: vec![0; counters], ..Self::default() }
+    }
+
+    fn used(&self) -> Vec<bool> {
+        self.histograms.iter().map(|h| h.as_ref().is_some_and(|h| !h.is_empty())).collect()
+    }
+}
+
+impl Taken {
+    fn freeze(self) -> Interval {
+        let Self { slots, page, gauges, start, end } = self;
+        let cohort_of = |slot: usize| Cohort::try_from(slot % slots).ok().and_then(|c| c.checked_sub(1));
+        let histograms = page.histograms.into_iter().enumerate().filter_map(|(slot, h)| {
+            let histogram = h.filter(|h| !h.is_empty())?;
+            Some((Series { metric: Metric::ALL[slot / slots], cohort: cohort_of(slot) }, *histogram))
+        });
+        let mut counters = page.labelled;
+        for (slot, n) in page.counters.into_iter().enumerate().filter(|(_, n)| *n > 0) {
+            counters.insert(CounterKey { cohort: cohort_of(slot), ..Counter::ALL[slot / slots].into() }, n);
+        }
+        let shape = Histogram::new();
+        let receipts = page.deliveries.into_iter().map(|(key, micros)| (key, Receipt::of(micros, &shape))).collect();
+        Interval { start: Some(start), end: Some(end), histograms: histograms.collect(), counters, gauges, receipts }
+    }
 }
 
 impl Recorder {
     /// A recorder for a scenario with `cohorts` cohorts, whose first interval starts at `now`.
     pub fn new(cohorts: usize, now: Timestamp) -> Self {
         let slots = cohorts + 1;
-        Self {
-            slots,
-            histograms: vec![None; Metric::ALL.len() * slots],
-            counters: vec![0; Counter::ALL.len() * slots],
-            labelled: BTreeMap::new(),
-            gauges: BTreeMap::new(),
-            deliveries: HashMap::new(),
-            shape: Histogram::new(),
-            started: now,
-        }
+        Self { slots, page: Page::new(slots), gauges: BTreeMap::new(), started: now }
     }
 
     fn slot(&self, id: u32, cohort: Option<Cohort>) -> usize {
@@ -60,27 +103,27 @@ impl Recorder {
         } else if micros.unsigned_abs() > MAX_MICROS {
             self.count(Counter::Saturated, cohort, 1);
         }
-        self.histograms[slot].get_or_insert_default().record(micros.max(0).unsigned_abs());
+        self.page.histograms[slot].get_or_insert_default().record(micros.max(0).unsigned_abs());
     }
 
     /// Records the delivery of one message to one user: its latency from due and from sent, and its receipt.
     pub fn record_delivery(&mut self, message: MessageKey, cohort: Cohort, since_due: i64, since_sent: i64) {
         self.record(Series { metric: Metric::Delivery, cohort: Some(cohort) }, since_due);
         self.record(Series { metric: Metric::DeliveryService, cohort: Some(cohort) }, since_sent);
-        self.deliveries.entry(message).or_default().push(since_due.max(0).unsigned_abs());
+        self.page.deliveries.entry(message).or_default().push(since_due.max(0).unsigned_abs());
     }
 
     /// Adds to a counter.
     pub fn count(&mut self, counter: Counter, cohort: Option<Cohort>, n: u64) {
         let slot = self.slot(counter.id(), cohort);
-        self.counters[slot] += n;
+        self.page.counters[slot] += n;
     }
 
     /// Counts an error of this kind. Keep kinds few: they are for people, and after 64 of them the rest is `other`.
     pub fn error(&mut self, kind: &str, cohort: Option<Cohort>) {
         let key = |label: &str| CounterKey { counter: Counter::Errors, cohort, label: label.to_owned() };
-        let known = self.labelled.len() < LABELS_MAX || self.labelled.contains_key(&key(kind));
-        *self.labelled.entry(key(if known { kind } else { "other" })).or_default() += 1;
+        let known = self.page.labelled.len() < LABELS_MAX || self.page.labelled.contains_key(&key(kind));
+        *self.page.labelled.entry(key(if known { kind } else { "other" })).or_default() += 1;
     }
 
     /// Sets a level, which stays until it is set again.
@@ -95,26 +138,20 @@ impl Recorder {
 
     /// Freezes what was recorded since the last time, and starts the next interval at `now`. Levels stay.
     pub fn take(&mut self, now: Timestamp) -> Interval {
-        let slots = self.slots;
-        let cohort_of = |slot: usize| Cohort::try_from(slot % slots).ok().and_then(|c| c.checked_sub(1));
-        let histograms = self.histograms.iter_mut().enumerate().filter_map(|(slot, h)| {
-            let metric = Metric::ALL[slot / slots];
-            Some((Series { metric, cohort: cohort_of(slot) }, *h.take()?))
-        });
-        let histograms = histograms.collect();
-        let mut counters = std::mem::take(&mut self.labelled);
-        for (slot, n) in self.counters.iter_mut().enumerate().filter(|(_, n)| **n > 0) {
-            let key = CounterKey { cohort: cohort_of(slot), ..Counter::ALL[slot / slots].into() };
-            counters.insert(key, std::mem::take(n));
-        }
-        let receipts = self.deliveries.drain().map(|(key, micros)| (key, Receipt::of(micros, &self.shape))).collect();
+        let next = Page::like(&self.page.used(), self.page.counters.len());
+        self.turn(next, now).freeze()
+    }
+
+    /// Goes on recording on the page `next`.
+    fn turn(&mut self, next: Page, now: Timestamp) -> Taken {
         let start = std::mem::replace(&mut self.started, now);
-        Interval { start: Some(start), end: Some(now), histograms, counters, gauges: self.gauges.clone(), receipts }
+        let page = std::mem::replace(&mut self.page, next);
+        Taken { slots: self.slots, page, gauges: self.gauges.clone(), start, end: now }
     }
 }
 
-/// A recorder that its thread and its process's probe share. The probe takes it for an instant once a second, so the
-/// lock is as good as never contended.
+/// A recorder that its thread and its process's probe share. The probe turns the page once a second, and prepares the next
+/// and packs the last one outside the lock: its thread waits for microseconds at most, however much was recorded.
 #[derive(Clone, Debug)]
 pub struct SharedRecorder(Arc<Mutex<Recorder>>);
 
@@ -131,7 +168,9 @@ impl SharedRecorder {
 
     /// Freezes what was recorded since the last time; see [`Recorder::take`].
     pub fn take(&self, now: Timestamp) -> Interval {
-        self.with(|r| r.take(now))
+        let (used, counters) = self.with(|r| (r.page.used(), r.page.counters.len()));
+        let next = Page::like(&used, counters);
+        self.with(|r| r.turn(next, now)).freeze()
     }
 }
 
