@@ -40,19 +40,16 @@ pub(crate) struct Job {
     pub(crate) clock: Clock,
 }
 
-/// How a job is told to end.
-#[derive(Clone, Debug)]
-pub(crate) struct Ends {
-    /// Stop measuring.
-    pub(crate) stop: CancellationToken,
-    /// How long shipping what is left may take; changes when we are in a hurry.
-    pub(crate) ship_within: watch::Receiver<Duration>,
-}
-
 impl Job {
-    /// Measures a run that starts at `start` on the run's clock; returns why not everything reached the data plane.
-    pub(crate) async fn measure(self, start: Timestamp, ends: Ends) -> Result<(), String> {
-        let (clock, stop) = (self.clock.clone(), ends.stop.child_token());
+    /// Measures a run that starts at `start` on the run's clock until `stop` is cancelled, then ships what is left
+    /// `within` the time that is asked for at that moment; returns why not everything reached the data plane.
+    pub(crate) async fn measure(
+        self,
+        start: Timestamp,
+        stop: CancellationToken,
+        within: impl Fn() -> Duration,
+    ) -> Result<(), String> {
+        let clock = self.clock.clone();
         let recorder = || SharedRecorder::new(Recorder::new(0, clock.now()));
         let canaries = recorder();
         let loop_delay = LoopDelay::start(clock.clone());
@@ -87,8 +84,7 @@ impl Job {
         if tokio::time::timeout(GOODBYE_WITHIN, ended).await.is_err() {
             tasks.abort_all();
         }
-        let within = *ends.ship_within.borrow();
-        let shipped = shipper.finish(Instant::now() + within).await;
+        let shipped = shipper.finish(Instant::now() + within()).await;
         shipped.map(|_| ()).map_err(|unshipped| unshipped.to_string())
     }
 

@@ -4,21 +4,18 @@
 //! acknowledges; until then intervals wait in a bounded spool. [`run`] is the probe as a role: it looks at its host and
 //! at the chat server's nodes, and is the canaries.
 
-mod agent;
 mod canary;
 mod host;
 mod job;
 mod ledger;
-mod link;
 mod loop_delay;
 mod node;
 mod process;
 mod shipper;
 mod spool;
 mod stream;
-pub mod sync;
+mod work;
 
-pub use agent::{Config, run};
 pub use host::host;
 pub use ledger::Account;
 pub use loop_delay::LoopDelay;
@@ -26,3 +23,4 @@ pub use node::Node;
 pub use process::own_process;
 pub use shipper::{Sampler, Shipper, ShipperConfig, Source, Unshipped};
 pub use spool::SpoolLimits;
+pub use work::{Config, run};

@@ -2,16 +2,13 @@
 //! connected, makes them act when it is due, and accounts for every event that they should have got.
 //!
 //! From the inside out: `account`, `user` and `driver` are plain code without I/O; `load` is one thread's users and
-//! [`pool`] the threads; `job` is the run that it is busy with, and `agent` the worker as the control plane sees it.
+//! [`pool`] the threads; `work` is what a run is to a worker, and the crate `agent` speaks with the control plane.
 
 mod account;
 mod act;
-mod agent;
 mod drain;
 mod driver;
 mod frames;
-mod job;
-mod link;
 mod load;
 pub mod machine;
 mod perform;
@@ -25,11 +22,17 @@ mod timer;
 pub mod tokens;
 mod user;
 mod words;
+mod work;
 
 use std::sync::Arc;
 
 use measure::Clock;
+use measure::clock::host_clock_id;
+use proto::control::{AgentKind, Hello};
 use tokio_util::sync::CancellationToken;
+
+use crate::machine::Machine;
+use crate::work::Users;
 
 pub use plan::Start;
 pub use telemetry::{RunInfo, Session, Telemetry};
@@ -47,13 +50,6 @@ pub struct Config {
     pub capacity: Option<u64>,
 }
 
-impl Config {
-    /// The worker's name in a run: what the control plane calls it.
-    fn name_in(&self, agent: &str) -> String {
-        if agent.is_empty() { self.name.clone() } else { agent.to_owned() }
-    }
-}
-
 /// Serves a control plane until `shutdown` is cancelled. A running run is stopped then, and what was measured is
 /// shipped, within 4 seconds.
 ///
@@ -65,5 +61,21 @@ pub async fn run(
     clock: Clock,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    agent::Agent::new(config, telemetry, clock, shutdown).run().await
+    let machine = Machine::look();
+    let threads = config.threads.unwrap_or(machine.cores).max(1);
+    let hello = Hello {
+        name: config.name,
+        kind: AgentKind::Worker.into(),
+        version: proto::VERSION.into(),
+        cores: machine.cores,
+        memory_bytes: machine.memory,
+        open_files: machine.open_files,
+        capacity: config.capacity.unwrap_or_else(|| machine.capacity(threads)),
+        source_addresses: Vec::new(),
+        clock_id: host_clock_id(),
+        pid: std::process::id(),
+        host: machine.host.clone(),
+    };
+    let users = Users { telemetry, clock: clock.clone(), threads, machine };
+    agent::run(config.control_plane, hello, users, clock, shutdown).await
 }

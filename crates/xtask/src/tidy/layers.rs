@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Problems;
 
 const PURE: &[&str] = &["measure", "wire", "proto"];
-const LIBRARIES: &[&str] = &["client", "scenarios"];
+const LIBRARIES: &[&str] = &["client", "agent", "scenarios"];
 const SERVICES: &[&str] = &["control-plane", "worker", "probe", "reports", "chat-server", "truth"];
 
 /// The level of a crate of ours: it may depend on lower ones only. `throng` knows all, `xtask` stands beside.

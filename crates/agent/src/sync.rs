@@ -15,11 +15,28 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long one exchange may take.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// Asks until there is an estimate.
+/// The offset to a control plane with this clock, kept up to date for as long as somebody looks at it. On the same host
+/// it is the same clock, and nobody has to be asked.
 ///
 /// # Errors
 /// When the control plane doesn't tell its time.
-pub async fn estimate(
+pub(crate) async fn follow(
+    mut client: AgentsClient<Channel>,
+    same_clock: bool,
+    clock: Clock,
+) -> Result<watch::Receiver<Offset>, String> {
+    let (set, offset) = watch::channel(Offset::SAME_CLOCK);
+    if !same_clock {
+        let mut estimator = Estimator::default();
+        let estimate = estimate(&mut client, &mut estimator, &clock).await?;
+        set.send_replace(estimate);
+        tokio::spawn(keep(client, estimator, clock, set));
+    }
+    Ok(offset)
+}
+
+/// Asks until there is an estimate.
+async fn estimate(
     client: &mut AgentsClient<Channel>,
     estimator: &mut Estimator,
     clock: &Clock,
@@ -33,7 +50,7 @@ pub async fn estimate(
 
 /// Keeps an offset up to date until nobody looks at it any more. Where an exchange fails, the estimate stays, and its
 /// bound grows with its age.
-pub async fn keep(
+async fn keep(
     mut client: AgentsClient<Channel>,
     mut estimator: Estimator,
     clock: Clock,

@@ -1,0 +1,169 @@
+//! The agent as the control plane sees it: says hello, prepares, starts, reports, and goes on by itself for a while when
+//! nobody answers.
+
+use std::time::Duration;
+
+use measure::Clock;
+use proto::control::Hello;
+use proto::control::agent_order::Order;
+use proto::control::agent_report::Report;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use wire::backoff::reconnect_delay;
+
+use crate::link::{Link, NoLink};
+use crate::stage::Job;
+use crate::{Haste, Work};
+
+/// A run goes on without its control plane for so many leases.
+const LEASES_ALONE: u32 = 10;
+/// A lease, before a control plane has named one.
+const LEASE: Duration = Duration::from_secs(3);
+/// How long a run has to end in a hurry: the process must be gone within 4 s.
+const HURRY: Duration = Duration::from_millis(3_500);
+
+/// An agent and what it is doing.
+pub(crate) struct Agent<W: Work> {
+    control_plane: String,
+    hello: Hello,
+    job: Job<W>,
+    /// What the control plane has to be told when it is there again.
+    kept: Vec<Report>,
+    shutdown: CancellationToken,
+}
+
+/// Why a stretch with the control plane ended.
+enum Parted {
+    Lost(String),
+    Shutdown,
+}
+
+impl<W: Work> Agent<W> {
+    pub(crate) fn new(control_plane: String, hello: Hello, work: W, clock: Clock, shutdown: CancellationToken) -> Self {
+        Self { control_plane, hello, job: Job::new(work, clock), kept: Vec::new(), shutdown }
+    }
+
+    /// Serves until shut down, or refused for good.
+    pub(crate) async fn run(mut self) -> anyhow::Result<()> {
+        let (mut failures, mut lease, mut alone) = (0, LEASE, Instant::now());
+        loop {
+            let joined = tokio::select! {
+                joined = Link::join(&self.control_plane, &self.hello) => joined,
+                () = self.shutdown.cancelled() => break,
+            };
+            let why = match joined {
+                Ok(link) => {
+                    (failures, lease) = (0, link.lease);
+                    info!(agent = link.agent, "joined the control plane");
+                    match self.serve(link).await {
+                        Parted::Shutdown => return Ok(()),
+                        Parted::Lost(why) => {
+                            alone = Instant::now();
+                            why
+                        }
+                    }
+                }
+                Err(NoLink::Ever(why)) => {
+                    self.end_in_a_hurry(None).await;
+                    anyhow::bail!("the control plane refused us: {why}")
+                }
+                Err(NoLink::Yet(why)) => why,
+            };
+            failures += 1;
+            warn!(why, failures, "no control plane");
+            if !self.wait_alone(reconnect_delay(failures, rand::random()), alone + lease * LEASES_ALONE).await {
+                break;
+            }
+        }
+        self.end_in_a_hurry(None).await;
+        Ok(())
+    }
+
+    /// Waits to dial again, and looks after the job meanwhile. False on shutdown.
+    async fn wait_alone(&mut self, wait: Duration, patience: Instant) -> bool {
+        let until = Instant::now() + wait;
+        loop {
+            tokio::select! {
+                () = sleep_until(until) => return true,
+                () = self.shutdown.cancelled() => return false,
+                () = sleep_until(patience), if self.job.goes_on() => {
+                    warn!("the control plane has been away for too long: stopping the run");
+                    self.job.stop(Haste::Ordinary);
+                }
+                report = self.job.ended() => self.keep(report),
+            }
+        }
+    }
+
+    /// Remembers what could not be told. That a run could be prepared is of no use later.
+    fn keep(&mut self, report: Report) {
+        if matches!(report, Report::Finished(_)) {
+            self.kept.push(report);
+        }
+    }
+
+    async fn serve(&mut self, mut link: Link) -> Parted {
+        for report in std::mem::take(&mut self.kept) {
+            link.say(report).await;
+        }
+        let mut beat = interval(link.lease / 3);
+        let mut second = interval(Duration::from_secs(1));
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let report = tokio::select! {
+                order = link.order() => match order {
+                    Ok(order) => self.obey(order, &link),
+                    Err(why) => return Parted::Lost(why),
+                },
+                ended = self.job.ended() => Some(ended),
+                _ = beat.tick() => Some(Report::Heartbeat(proto::control::Heartbeat {})),
+                _ = second.tick() => self.job.progress().map(Report::Progress),
+                () = self.shutdown.cancelled() => {
+                    self.end_in_a_hurry(Some(link)).await;
+                    return Parted::Shutdown;
+                }
+            };
+            if let Some(report) = report
+                && !link.say(report.clone()).await
+            {
+                self.keep(report);
+            }
+        }
+    }
+
+    /// Does what the control plane says; what it answers at once.
+    fn obey(&mut self, order: Order, link: &Link) -> Option<Report> {
+        match order {
+            Order::Prepare(order) => {
+                info!(run = order.run, shard = order.shard_index, of = order.shard_count, "preparing");
+                self.job.prepare(order, link, self.hello.clock_id == link.clock_id)
+            }
+            Order::Start(start) => self.job.start(&start, &link.agent),
+            Order::Stop(stop) => {
+                info!(run = stop.run, reason = stop.reason, "stopping");
+                self.job.stop_run(&stop.run)
+            }
+            Order::Welcome(_) | Order::Heartbeat(_) => None,
+            Order::Rejected(rejected) => {
+                warn!(reason = rejected.reason, "the control plane rejected something");
+                None
+            }
+        }
+    }
+
+    /// Keeps what was measured: stops, ships, and says so, all within 4 s.
+    async fn end_in_a_hurry(&mut self, link: Option<Link>) {
+        if !self.job.is_running() {
+            return;
+        }
+        self.job.stop(Haste::Hurry);
+        let ended = timeout(HURRY, self.job.ended()).await;
+        if let (Some(mut link), Ok(ended)) = (link, ended) {
+            link.say(ended).await;
+            // So that the report is on its way before the connection ends.
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The stream to the control plane.
+
+use std::time::Duration;
+
+use proto::control::agent_order::Order;
+use proto::control::agent_report::Report;
+use proto::control::agents_client::AgentsClient;
+use proto::control::{AgentOrder, AgentReport, Hello};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::{Channel, Endpoint};
+
+/// Joining takes at most so long.
+const JOIN_WITHIN: Duration = Duration::from_secs(5);
+/// Reports that may wait to be sent; a control plane that takes none for a lease is gone.
+const REPORTS_WAITING: usize = 64;
+/// A lease that is shorter than this can't be kept.
+const LEASE_MIN: Duration = Duration::from_millis(300);
+
+/// Why there is no link.
+#[derive(Debug)]
+pub(crate) enum NoLink {
+    /// It may go better later.
+    Yet(String),
+    /// It never will.
+    Ever(String),
+}
+
+/// A stream to the control plane that has been welcomed.
+pub(crate) struct Link {
+    /// What we are called there.
+    pub(crate) agent: String,
+    /// Who is silent for so long is gone.
+    pub(crate) lease: Duration,
+    /// Names the control plane's clock.
+    pub(crate) clock_id: String,
+    /// For calls beside the stream.
+    pub(crate) client: AgentsClient<Channel>,
+    reports: mpsc::Sender<AgentReport>,
+    orders: Streaming<AgentOrder>,
+    heard: Instant,
+}
+
+impl Link {
+    /// Dials, says hello, and waits to be welcomed.
+    pub(crate) async fn join(url: &str, hello: &Hello) -> Result<Self, NoLink> {
+        timeout(JOIN_WITHIN, Box::pin(Self::try_join(url, hello)))
+            .await
+            .unwrap_or_else(|_| Err(NoLink::Yet(format!("{url} did not welcome us within {JOIN_WITHIN:?}"))))
+    }
+
+    async fn try_join(url: &str, hello: &Hello) -> Result<Self, NoLink> {
+        let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        let endpoint = Endpoint::from_shared(full).map_err(|e| {
+            NoLink::Ever(format!("{url:?} is no address of a control plane ({e}): write http://host:port"))
+        })?;
+        let endpoint = endpoint.connect_timeout(JOIN_WITHIN).tcp_nodelay(true);
+        let yet = |why: &str| NoLink::Yet(format!("{url}: {why}"));
+        let channel = endpoint.connect().await.map_err(|e| yet(&chain(&e)))?;
+        let mut client = AgentsClient::new(channel)
+            .max_decoding_message_size(proto::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(proto::MESSAGE_BYTES_MAX);
+        let (reports, outgoing) = mpsc::channel(REPORTS_WAITING);
+        reports.try_send(report(Report::Hello(hello.clone()))).map_err(|e| yet(&e.to_string()))?;
+        let joined = client.join(ReceiverStream::new(outgoing)).await;
+        let mut orders = joined.map_err(|e| yet(e.message()))?.into_inner();
+        let first = orders.message().await.map_err(|e| yet(e.message()))?;
+        match first.and_then(|order| order.order) {
+            Some(Order::Welcome(welcome)) => Ok(Self {
+                agent: if welcome.agent.is_empty() { hello.name.clone() } else { welcome.agent },
+                lease: Duration::from_millis(welcome.lease_ms.into()).max(LEASE_MIN),
+                clock_id: welcome.clock_id,
+                client,
+                reports,
+                orders,
+                heard: Instant::now(),
+            }),
+            Some(Order::Rejected(rejected)) => Err(NoLink::Ever(rejected.reason)),
+            _ => Err(yet("its first word was no welcome")),
+        }
+    }
+
+    /// The next order. Its error says why there will be none. Dropping the future loses no order.
+    pub(crate) async fn order(&mut self) -> Result<Order, String> {
+        loop {
+            let next = timeout_at(self.heard + self.lease, self.orders.message()).await;
+            let next = next.map_err(|_| format!("the control plane has said nothing for {:?}", self.lease))?;
+            let next = next.map_err(|status| format!("the stream broke: {}", status.message()))?;
+            let order = next.ok_or("the control plane ended the stream")?;
+            self.heard = Instant::now();
+            if let Some(order) = order.order {
+                return Ok(order);
+            }
+        }
+    }
+
+    /// Says something; false if nobody takes it.
+    pub(crate) async fn say(&mut self, what: Report) -> bool {
+        self.reports.send_timeout(report(what), self.lease).await.is_ok()
+    }
+}
+
+fn report(report: Report) -> AgentReport {
+    AgentReport { report: Some(report) }
+}
+
+/// An error with its causes: tonic's own says only "transport error".
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |e| e.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
