@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::say;
+
 /// How long a role may drain.
 const DRAIN: Duration = Duration::from_millis(4_000);
 
@@ -43,7 +45,7 @@ fn drain(token: &CancellationToken, why: &str) {
     token.cancel();
     let watchdog = std::thread::Builder::new().name("watchdog".to_owned()).spawn(|| {
         std::thread::sleep(DRAIN);
-        eprintln!("draining took longer than {DRAIN:?}; ending hard");
+        say::tell(format_args!("draining took longer than {DRAIN:?}; ending hard\n"));
         std::process::exit(1);
     });
     if let Err(error) = watchdog {

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::say;
+
 /// Starts logging: JSON lines, or plain ones where a person looks on.
 ///
 /// `filter` is a level or `target=level` list; a wrong one is told and `info` taken instead. Where a person reads stderr
@@ -16,10 +18,14 @@ pub(crate) fn start(filter: &str, for_people: bool) {
     let filter = parsed.unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
     let plain = terminal || for_people;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal)
+        .log_internal_errors(false);
     let started = if plain { lines.try_init() } else { lines.json().flatten_event(true).try_init() };
     if let Err(error) = started {
-        eprintln!("logging could not be started: {error}");
+        say::tell(format_args!("logging could not be started: {error}\n"));
     }
     if let Some(error) = wrong {
         tracing::warn!(error, "the log filter can't be read; taking \"info\"");

@@ -11,6 +11,7 @@ mod local;
 mod logs;
 mod roles;
 mod run;
+mod say;
 mod scenario;
 mod secrets;
 
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(Failure { exit, error }) => {
             if let Some(error) = error {
-                eprintln!("error: {error:#}");
+                say::tell(format_args!("error: {error:#}\n"));
             }
             exit.into()
         }

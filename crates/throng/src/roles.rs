@@ -10,6 +10,7 @@ mod worker;
 use std::future::Future;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::Value;
 
 pub(crate) use chat_server::chat_server;
@@ -19,13 +20,16 @@ pub(crate) use probe::probe;
 pub(crate) use worker::worker;
 
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::say;
 
 /// How long tasks that are left over may take once everything has been said.
 const LEFT_OVER: Duration = Duration::from_millis(200);
 
 /// Runs a future on a runtime of its own.
 pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().or_exit(Exit::Unexpected)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let limits = "the threads can't be started: are open files or processes limited (ulimit -n, ulimit -u)?";
+    let runtime = runtime.context(limits).or_exit(Exit::Unavailable)?;
     let done = runtime.block_on(work);
     runtime.shutdown_timeout(LEFT_OVER);
     done
@@ -33,9 +37,7 @@ pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Res
 
 /// Says on stdout that this role serves, and where: one line, as soon as it is true.
 fn announce(ready: &Value) -> Result<(), Failure> {
-    use std::io::Write as _;
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{ready}").and_then(|()| stdout.flush()).or_exit(Exit::Unexpected)?;
+    say::result(format_args!("{ready}\n"))?;
     tracing::info!(%ready, "serves");
     Ok(())
 }

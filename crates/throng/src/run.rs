@@ -139,7 +139,7 @@ impl Session<'_> {
             out_dir,
             workers,
             probes,
-            command: scenario::command(std::env::args()),
+            command: scenario::command(std::env::args_os().map(|word| word.to_string_lossy().into_owned())),
             run: self.id.clone(),
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use scenarios::{Diagnostics, LARGEST_FILE, Scenario, Source};
 
 use crate::exit::{Exit, Failure};
+use crate::say;
 
 /// A scenario that validates, and what it was made from.
 #[derive(Clone, Debug)]
@@ -88,14 +89,21 @@ pub(crate) fn load(path: &Path, overrides: &[String]) -> Result<Loaded, Failure>
 /// Shows all that is wrong, in colour where that can be seen.
 pub(crate) fn tell(diagnostics: &Diagnostics) {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-    eprint!("{}", diagnostics.render(std::io::stderr().is_terminal() && !plain));
+    say::tell(diagnostics.render(std::io::stderr().is_terminal() && !plain));
 }
 
 /// The command line as a person would type it again, for the report; values of secrets are left out.
 pub(crate) fn command(words: impl Iterator<Item = String>) -> String {
+    let is_secret = |key: &str| ["secret", "token", "api_key", "api-key"].iter().any(|part| key.contains(part));
+    let mut hide_next = false;
     let quoted = words.skip(1).map(|word| {
-        let secret = word.split_once('=').filter(|(key, _)| key.contains("secret") || key.contains("token"));
-        let word = secret.map_or(word.clone(), |(key, _)| format!("{key}=…"));
+        let secret = word.match_indices('=').map(|(at, _)| &word[..at]).find(|key| is_secret(key));
+        let hidden = std::mem::replace(&mut hide_next, word == "--api-key");
+        let word = match secret {
+            _ if hidden => "…".to_owned(),
+            Some(key) => format!("{key}=…"),
+            None => word,
+        };
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@+%".contains(c);
         if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
     });
@@ -108,9 +116,23 @@ mod tests {
 
     #[test]
     fn commands_can_be_typed_again_and_hold_no_secret() {
-        let line = ["/usr/bin/throng", "run", "my file.yaml", "--set", "hold=5s", "--set", "target.tokens.secret=hush"];
+        let line = [
+            "/usr/bin/throng",
+            "run",
+            "my file.yaml",
+            "--set",
+            "hold=5s",
+            "--set",
+            "target.tokens.secret=hush",
+            "--api-key",
+            "hush",
+            "--set=target.api_key=hush",
+        ];
         let told = command(line.into_iter().map(str::to_owned));
-        assert_eq!(told, "throng run 'my file.yaml' --set hold=5s --set 'target.tokens.secret=…'");
+        assert_eq!(
+            told,
+            "throng run 'my file.yaml' --set hold=5s --set 'target.tokens.secret=…' --api-key '…' '--set=target.api_key=…'"
+        );
     }
 
     #[test]

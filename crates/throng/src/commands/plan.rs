@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::args::PlanArgs;
 use crate::exit::{Exit, Failure};
 use crate::local::sizes::{self, Room};
+use crate::say;
 use crate::scenario;
 
 /// Prints what a scenario needs, and whether this machine has it.
@@ -22,11 +23,12 @@ pub(crate) fn plan(args: &PlanArgs, open_files: u64) -> Result<Exit, Failure> {
     };
     let plan = scenarios::plan::plan(&loaded.scenario, hints);
     if args.json {
-        println!("{}", json!({"plan": plan, "this_machine": sizes.err().unwrap_or_else(|| "suffices".to_owned())}));
+        let machine = sizes.err().unwrap_or_else(|| "suffices".to_owned());
+        say::result(format_args!("{}\n", json!({"plan": plan, "this_machine": machine})))?;
     } else {
-        print!("{plan}");
+        say::result(&plan)?;
         if let Err(why) = sizes {
-            println!("\nthis machine is too small: {why}");
+            say::result(format_args!("\nthis machine is too small: {why}\n"))?;
         }
     }
     Ok(Exit::Passed)

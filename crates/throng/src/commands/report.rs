@@ -3,6 +3,7 @@
 use crate::args::ReportArgs;
 use crate::browser;
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::say;
 
 /// Renders the page again and prints the summary.
 ///
@@ -19,10 +20,11 @@ pub(crate) fn report(args: &ReportArgs) -> Result<Exit, Failure> {
         )
     })?;
     if args.json {
-        println!("{}", serde_json::to_string(&result).or_exit(Exit::Unexpected)?);
+        let json = serde_json::to_string(&result).or_exit(Exit::Unexpected)?;
+        say::result(format_args!("{json}\n"))?;
     } else {
-        print!("{}", reports::render::text::summary(&result));
-        println!("report: {}", page.display());
+        let summary = reports::render::text::summary(&result);
+        say::result(format_args!("{summary}report: {}\n", page.display()))?;
     }
     if args.open {
         browser::open(&page);

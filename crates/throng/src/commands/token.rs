@@ -4,6 +4,7 @@ use wire::token::{Claims, TokenKey};
 
 use crate::args::TokenArgs;
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::say;
 use crate::secrets::Secret;
 
 /// Prints a token.
@@ -22,6 +23,6 @@ pub(crate) fn token(args: &TokenArgs) -> Result<Exit, Failure> {
         Some(user) => Claims::user(user),
         None => Claims::server(),
     };
-    println!("{}", TokenKey::new(secret.expose()).sign(&claims));
+    say::result(format_args!("{}\n", TokenKey::new(secret.expose()).sign(&claims)))?;
     Ok(Exit::Passed)
 }

@@ -7,6 +7,7 @@ use scenarios::Diagnostics;
 
 use crate::args::ValidateArgs;
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::say;
 use crate::scenario;
 
 /// Checks all files, and tells everything that is wrong with any of them.
@@ -21,7 +22,7 @@ pub(crate) fn validate(args: &ValidateArgs) -> Result<Exit, Failure> {
             Err(Failure { error, .. }) => {
                 wrong = true;
                 if let Some(error) = error {
-                    eprintln!("error: {error:#}");
+                    say::tell(format_args!("error: {error:#}\n"));
                 }
             }
         }
@@ -36,12 +37,11 @@ fn check(path: &Path, args: &ValidateArgs) -> Result<(), Failure> {
         Ok(scenario) => {
             let (users, end) = (scenario.users(), scenario.timeline().end);
             let users = format::counted(users, "user", "users");
-            println!("{}: fine; {users} for {}", path.display(), format::span(end.as_secs_f64()));
-            Ok(())
+            say::result(format_args!("{}: fine; {users} for {}\n", path.display(), format::span(end.as_secs_f64())))
         }
         Err(diagnostics) => {
             if args.json {
-                print_lines(&diagnostics);
+                print_lines(&diagnostics)?;
             } else {
                 scenario::tell(&diagnostics);
             }
@@ -50,20 +50,22 @@ fn check(path: &Path, args: &ValidateArgs) -> Result<(), Failure> {
     }
 }
 
-fn print_lines(diagnostics: &Diagnostics) {
+fn print_lines(diagnostics: &Diagnostics) -> Result<(), Failure> {
     for d in diagnostics {
         let line = serde_json::json!({
             "file": d.file, "line": d.line, "column": d.column, "message": d.message, "hint": d.hint,
         });
-        println!("{line}");
+        say::result(format_args!("{line}\n"))?;
     }
+    Ok(())
 }
 
 /// Prints the JSON Schema of scenario files.
 ///
 /// # Errors
-/// Never in practice: a JSON value can be written.
+/// When stdout can't be written.
 pub(crate) fn schema() -> Result<Exit, Failure> {
-    println!("{}", serde_json::to_string_pretty(&scenarios::schema()).or_exit(Exit::Unexpected)?);
+    let schema = serde_json::to_string_pretty(&scenarios::schema()).or_exit(Exit::Unexpected)?;
+    say::result(format_args!("{schema}\n"))?;
     Ok(Exit::Passed)
 }

@@ -1,5 +1,6 @@
 //! The end of a run: what there is to report, where it is, and the exit code that it means.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::follow::Ending;
 use super::progress::Progress;
 use crate::browser;
 use crate::exit::{Exit, Failure};
+use crate::say;
 
 /// How long workers and probe may take to ship what they have, where no control plane tells them to.
 const SHIP_WITHIN: Duration = Duration::from_secs(3);
@@ -73,9 +75,10 @@ impl Session<'_> {
             let (outcome, reasons) = (outcome_word(&verdict), &verdict.reasons);
             if self.args.json {
                 let verdict = json!({"outcome": outcome, "reasons": reasons, "interrupted": verdict.interrupted});
-                println!("{}", json_line(&self.id, page, &verdict));
+                print(format_args!("{}\n", json_line(&self.id, page, &verdict)));
             } else {
-                println!("{outcome}\n{}\nreport, on the data plane's host: {}", reasons.join("\n"), page.display());
+                let (reasons, page) = (reasons.join("\n"), page.display());
+                print(format_args!("{outcome}\n{reasons}\nreport, on the data plane's host: {page}\n"));
             }
         }
         Ok(exit)
@@ -93,15 +96,21 @@ impl Session<'_> {
         };
         let page = dir.join("report.html");
         if self.args.json {
-            println!("{}", json_line(&result.run, &page, &json!(result.verdict)));
+            print(format_args!("{}\n", json_line(&result.run, &page, &json!(result.verdict))));
         } else {
-            print!("{}", reports::render::text::summary(&result));
-            println!("report: {}", page.display());
+            print(format_args!("{}report: {}\n", reports::render::text::summary(&result), page.display()));
         }
         if self.args.open {
             browser::open(&page);
         }
         true
+    }
+}
+
+/// Prints the summary; the run is over, and its verdict holds whether or not somebody can read it.
+fn print(text: impl Display) {
+    if let Err(Failure { error: Some(error), .. }) = say::result(text) {
+        say::tell(format_args!("{error:#}\n"));
     }
 }
 

@@ -133,3 +133,13 @@ fn said(what: &str, status: &Status) -> anyhow::Error {
     let text = status.message();
     if text.is_empty() { anyhow!("{what}: {}", status.code()) } else { anyhow!("{what}: {text}") }
 }
+
+/// What the end of a stream means: of a connection that breaks, the layers below say more than anybody wants to read.
+pub(crate) fn broken(status: &Status) -> anyhow::Error {
+    match status.code() {
+        Code::Unknown | Code::Unavailable | Code::Internal | Code::Cancelled => {
+            anyhow!("its connection broke, or it does not answer")
+        }
+        _ => said("it ended the stream", status),
+    }
+}

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::StreamExt as _;
 use tonic::Streaming;
 
-use super::control::{Control, note};
+use super::control::{Control, broken, note};
 use super::interrupts::Interrupts;
 use super::progress::Progress;
 use crate::local::child::{Ended, Role};
@@ -161,7 +161,8 @@ impl Follower<'_> {
 async fn next_update(updates: &mut Streaming<RunUpdate>) -> Result<Box<RunUpdate>> {
     let next = timeout(SILENCE_MAX, updates.next()).await;
     let next = next.with_context(|| format!("it said nothing for {} s", SILENCE_MAX.as_secs()))?;
-    Ok(Box::new(next.context("it ended the stream")??))
+    let update = next.context("it ended the stream")?;
+    Ok(Box::new(update.map_err(|status| broken(&status))?))
 }
 
 async fn next_ended(fleet: &mut Option<&mut Fleet>) -> Ended {

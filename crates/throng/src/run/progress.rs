@@ -1,12 +1,13 @@
 //! What a run looks like while it goes: one refreshed block on a terminal, quiet lines elsewhere, all on stderr.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use measure::{Clock, Timestamp};
 use proto::control::{RunState, RunUpdate};
 
 use super::words;
+use crate::say;
 
 /// How often a line is written where stderr is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(3);
@@ -50,7 +51,7 @@ impl Progress {
     pub(crate) fn say(&mut self, text: &str) {
         if self.style != Style::Nothing {
             self.erase();
-            eprintln!("{text}");
+            say::tell(format_args!("{text}\n"));
         }
     }
 
@@ -69,7 +70,7 @@ impl Progress {
                 let due = self.last_line.is_none_or(|last| now.since(last) >= LINE_EVERY);
                 if changed || due {
                     self.last_line = Some(now);
-                    eprintln!("{}", words::line(update));
+                    say::tell(format_args!("{}\n", words::line(update)));
                 }
             }
         }
@@ -79,16 +80,15 @@ impl Progress {
     pub(crate) fn erase(&mut self) {
         if self.drawn > 0 {
             // Up so many lines, and clear from there.
-            eprint!("\x1b[{}F\x1b[J", self.drawn);
-            let _ = std::io::stderr().flush();
+            say::tell(format_args!("\x1b[{}F\x1b[J", self.drawn));
             self.drawn = 0;
         }
     }
 
     fn draw(&mut self, lines: &[String]) {
         let up = if self.drawn > 0 { format!("\x1b[{}F\x1b[J", self.drawn) } else { String::new() };
-        // One write, so that the block doesn't flicker; a terminal that is gone is no reason to stop.
-        let _ = std::io::stderr().lock().write_all(format!("{up}{}\n", lines.join("\n")).as_bytes());
+        // One write, so that the block doesn't flicker.
+        say::tell(format!("{up}{}\n", lines.join("\n")));
         self.drawn = lines.len();
     }
 }

@@ -85,3 +85,28 @@ fn a_token_is_signed_with_the_secret_of_the_file() {
     let (code, _, stderr) = finish(throng().args(["token", "john"]));
     assert_eq!(code, 64, "{stderr}");
 }
+
+#[test]
+fn a_reader_that_is_gone_is_no_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("s.yaml"), SMALL).unwrap();
+    for line in ["schema", "plan s.yaml", "validate s.yaml", "--help"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (code, _, stderr) = finish(throng().current_dir(dir.path()).args(line.split(' ')).stdout(writer));
+        assert_eq!((code, stderr.as_str()), (0, ""), "{line}");
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let (code, ..) = finish(throng().args(["validate", "none.yaml"]).stderr(writer));
+    assert_eq!(code, 64);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_is_told() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (code, _, stderr) = finish(throng().arg("schema").stdout(full));
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("can't write to stdout") && !stderr.contains("panicked"), "{stderr}");
+}
