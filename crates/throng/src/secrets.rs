@@ -76,7 +76,12 @@ impl SecretFile {
     pub(crate) fn new(secret: &Secret) -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("throng-{}", random_word(16)));
         let made = std::fs::DirBuilder::new().mode(0o700).create(&directory);
-        made.with_context(|| format!("can't make the private directory {}", directory.display()))?;
+        made.with_context(|| {
+            format!(
+                "can't make the private directory {}; name one for temporary files with TMPDIR",
+                directory.display()
+            )
+        })?;
         let file = Self { directory };
         let mut out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file.path())?;
         out.write_all(secret.expose().as_bytes())?;

@@ -17,7 +17,7 @@ pub(crate) async fn data_plane(args: &DataPlaneArgs) -> Result<Exit, Failure> {
     let config = Config { listen: args.listen, dir: args.runs_dir.clone() };
     let bound = DataPlane::bind(config).await.or_exit(Exit::Unavailable)?;
     let listen = bound.local_addr().or_exit(Exit::Unexpected)?.to_string();
-    announce(&json!({"role": "data-plane", "listen": listen, "dir": bound.dir()}))?;
+    announce(&json!({"role": "data-plane", "listen": listen, "dir": bound.dir().display().to_string()}))?;
     bound.serve(end.cancelled_owned()).await.or_exit(Exit::Unexpected)?;
     Ok(Exit::Passed)
 }

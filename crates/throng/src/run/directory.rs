@@ -27,6 +27,11 @@ pub(crate) fn make(out: Option<&Path>, id: &str) -> Result<PathBuf, Failure> {
             format!("{what} the run's directory {path}: {error}\nname another with --out DIR"),
         )
     };
+    // Its name goes into JSON, and from process to process.
+    if wanted.to_str().is_none() {
+        let text = format!("the run's directory {} is no UTF-8\nname another with --out DIR", wanted.display());
+        return Err(Failure::new(Exit::Usage, text));
+    }
     if wanted.join("result.json").exists() {
         let text = format!("{} holds a run already\nname another directory with --out DIR", wanted.display());
         return Err(Failure::new(Exit::Usage, text));
@@ -37,11 +42,17 @@ pub(crate) fn make(out: Option<&Path>, id: &str) -> Result<PathBuf, Failure> {
     std::fs::write(&probe, [])
         .and_then(|()| std::fs::remove_file(&probe))
         .map_err(|e| refuse("can't write into", &e))?;
-    wanted.canonicalize().map_err(|e| refuse("can't find", &e))
+    let absolute = wanted.canonicalize().map_err(|e| refuse("can't find", &e))?;
+    match absolute.to_str() {
+        Some(_) => Ok(absolute),
+        None => Err(refuse("can't use", &std::io::Error::other("a directory above it has a name that is no UTF-8"))),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
 
     #[test]
@@ -63,6 +74,8 @@ mod tests {
         let failure = make(Some(&dir.path().join("file/run")), "x").unwrap_err();
         assert_eq!(failure.exit, Exit::Unavailable);
         let told = failure.error.unwrap().to_string();
+        let strange = std::ffi::OsStr::from_bytes(b"\xff");
+        assert_eq!(make(Some(&dir.path().join(strange)), "x").unwrap_err().exit, Exit::Usage);
         assert!(told.contains("--out DIR"), "{told}");
     }
 }
