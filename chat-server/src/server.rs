@@ -36,7 +36,9 @@ impl ChatServer {
     /// # Errors
     /// When the address can't be listened on, or the data directory can't be opened or read.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
-        let listener = listen(config.listen).with_context(|| format!("can't listen on {}", config.listen))?;
+        let listener = listen(config.listen).with_context(|| {
+            format!("can't listen on {}: name another address or port, or port 0 for any free one", config.listen)
+        })?;
         let address = listener.local_addr()?;
         let app = tokio::task::spawn_blocking(move || open(config)).await??;
         Ok(Self { app, listener, address })

@@ -86,7 +86,7 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An address is taken, or not of this host.
-    #[error("can't listen on {address}: {source}; name another address, or port 0 for any that is free")]
+    #[error("can't listen on {address}: name another address or port, or port 0 for any free one")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -97,7 +97,7 @@ pub enum Error {
     #[error("the data plane's address: {0}")]
     DataPlane(String),
     /// The directory for runs can't be used.
-    #[error("can't keep runs in {}: {source}", path.display())]
+    #[error("can't keep runs in {}: name another directory", path.display())]
     State {
         /// The directory.
         path: PathBuf,
