@@ -164,7 +164,8 @@ impl Run {
             }
             short => {
                 let mut reasons: Vec<String> = self.excluded.values().cloned().collect();
-                reasons.extend(short.err());
+                // Where all were excluded, that nobody is left is no news.
+                reasons.extend(short.err().filter(|_| reasons.is_empty() || !left.is_empty()));
                 for agent in left {
                     out.push(Effect::Release(agent.name));
                 }
