@@ -134,7 +134,7 @@ impl Diagnostics {
         }
         let plural = if self.len() == 1 { "error" } else { "errors" };
         let shown = if self.more > 0 { format!(" ({} shown)", self.list.len()) } else { String::new() };
-        let _ = writeln!(out, "{}: {} {plural}{shown}", self.texts[0].name, self.len());
+        let _ = writeln!(out, "{}: {} {plural}{shown}", one_line(&self.texts[0].name), self.len());
         out
     }
 
@@ -166,7 +166,7 @@ impl Diagnostics {
             underline.push('^');
         }
         writeln!(out, "{error}error{end}: {}", found.message)?;
-        writeln!(out, "{gutter}{quiet}-->{end} {}:{}:{}", found.file, found.line, found.column)?;
+        writeln!(out, "{gutter}{quiet}-->{end} {}:{}:{}", one_line(&found.file), found.line, found.column)?;
         writeln!(out, "{gutter} {quiet}|{end}")?;
         writeln!(out, "{quiet}{} |{end} {}", found.line, line.trim_end())?;
         writeln!(out, "{gutter} {quiet}|{end} {mark}{underline}{end}")?;
@@ -218,6 +218,11 @@ pub(crate) fn printable(c: char) -> char {
         c if c.is_control() => '\u{fffd}',
         c => c,
     }
+}
+
+/// A file's name, which may hold anything, as it may be printed.
+fn one_line(name: &str) -> String {
+    name.chars().map(printable).collect()
 }
 
 /// A value as messages quote it: one line, not too long.
