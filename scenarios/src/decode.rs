@@ -69,6 +69,9 @@ impl<T: Decode> Decode for List<T> {
 /// Reports that a value is of the wrong kind, or empty.
 pub(crate) fn wrong_kind(node: &Node, wanted: &str, hint: Option<String>, errors: &mut Diagnostics) {
     let found = match &node.kind {
+        // Its items or keys may have stood in the line with the syntax error.
+        Kind::Scalar(scalar) if scalar.is_null() && node.cut && wanted.contains("a list") => return,
+        Kind::Scalar(scalar) if scalar.is_null() && node.cut && wanted.contains("a mapping") => return,
         Kind::Scalar(scalar) if scalar.is_null() => "nothing".to_owned(),
         Kind::Scalar(scalar) => quoted(&scalar.raw),
         Kind::List(_) => "a list".to_owned(),

@@ -98,9 +98,14 @@ impl Diagnostics {
         }
     }
 
-    /// Takes over what was found in another reading of the file, from a place on.
-    pub(crate) fn take_from(&mut self, other: &Self, start: usize) {
-        for found in other.list.iter().filter(|found| found.span.source == 0 && found.span.start >= start) {
+    /// How many errors begin in the file at such places.
+    pub(crate) fn count_at(&self, is_wanted: impl Fn(usize) -> bool) -> usize {
+        self.list.iter().filter(|found| found.span.source == 0 && is_wanted(found.span.start)).count()
+    }
+
+    /// Takes over what was found at such places in another reading of the file.
+    pub(crate) fn take_at(&mut self, other: &Self, is_wanted: impl Fn(usize) -> bool) {
+        for found in other.list.iter().filter(|found| found.span.source == 0 && is_wanted(found.span.start)) {
             self.add(found.span, found.message.clone(), found.hint.clone());
         }
     }

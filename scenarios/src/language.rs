@@ -228,7 +228,10 @@ const THRESHOLD_HINT: &str = "an item reads `- delivery: p(99) < 250ms` or `- lo
 impl Decode for ThresholdEntry {
     fn decode(node: &Node, errors: &mut Diagnostics) -> Option<Self> {
         let Kind::Map(map) = &node.kind else {
-            wrong_kind(node, "a threshold (`what: condition`)", Some(THRESHOLD_HINT.into()), errors);
+            let in_quotes = matches!(&node.kind, Kind::Scalar(scalar) if !scalar.plain && scalar.raw.contains(": "));
+            let hint =
+                if in_quotes { "leave the quotes out: an item is a key and its condition" } else { THRESHOLD_HINT };
+            wrong_kind(node, "a threshold (`what: condition`)", Some(hint.into()), errors);
             return None;
         };
         if let Some(second) = map.entries.get(1) {

@@ -16,6 +16,7 @@ mod parse;
 pub mod plan;
 mod plan_text;
 mod popularity;
+mod repair;
 mod schema;
 mod shard;
 mod syntax;

@@ -56,7 +56,8 @@ pub fn parse(source: &Source) -> Result<Scenario, Diagnostics> {
 
     let (mut root, broken_at) = crate::tree::read_until(0, 0, &mut errors);
     if let Some(at) = broken_at {
-        look_behind(at, source, &mut errors);
+        hide_lines_with_secrets(&mut errors);
+        crate::repair::look_behind(at, source, &mut errors);
     }
     for flag in 1..=source.overrides.len() {
         crate::overrides::apply(&mut root, flag, &mut errors);
@@ -80,33 +81,6 @@ pub fn parse(source: &Source) -> Result<Scenario, Diagnostics> {
     }
 }
 
-/// Finds what is wrong behind a syntax error: if the file can be read without the line of the error, or without the one
-/// before (where a bracket was left open), what stands behind it is checked as far as it doesn't depend on the rest.
-fn look_behind(at: usize, source: &Source, errors: &mut Diagnostics) {
-    let text = errors.texts()[0].clone();
-    let lines = text.text[..at].matches('\n').count();
-    for left_out in [Some(lines), lines.checked_sub(1)].into_iter().flatten() {
-        let mut without = String::with_capacity(text.text.len());
-        for (number, line) in text.text.split_inclusive('\n').enumerate() {
-            if number == left_out {
-                without.extend(line.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }));
-            } else {
-                without.push_str(line);
-            }
-        }
-        let mut found = Diagnostics::new(vec![Text { text: without, ..text.clone() }]);
-        let Some(mut root) = crate::tree::read(0, 0, &mut found).filter(|_| found.is_empty()) else { continue };
-        hide_secrets(&root, errors);
-        crate::tree::cut_everywhere(&mut root);
-        crate::variables::expand(&mut root, &source.variables, &mut found);
-        if let Some(file) = File::decode(&root, &mut found) {
-            crate::check::lower(&file, &root, &source.base_dir, &mut found);
-        }
-        let behind = text.text[at..].find('\n').map_or(text.text.len(), |end| at + end);
-        return errors.take_from(&found, behind);
-    }
-}
-
 /// A scenario's text with the secrets that are written out in it replaced by stars: what may be kept and shown.
 pub fn redacted(text: &str) -> String {
     let source = Text { name: String::new(), text: text.to_owned(), secrets: Vec::new() };
@@ -120,7 +94,7 @@ pub fn redacted(text: &str) -> String {
 }
 
 /// Marks what stands under `secret` and `api_key`, unless it is a variable.
-fn hide_secrets(node: &Node, errors: &mut Diagnostics) {
+pub(crate) fn hide_secrets(node: &Node, errors: &mut Diagnostics) {
     match &node.kind {
         Kind::Map(map) => {
             for entry in &map.entries {
@@ -136,6 +110,21 @@ fn hide_secrets(node: &Node, errors: &mut Diagnostics) {
         }
         Kind::List(items) => items.iter().for_each(|item| hide_secrets(item, errors)),
         Kind::Scalar(_) | Kind::Refused => {}
+    }
+}
+
+/// The same where the file can't be read as a whole: the rest of each line that has such a key.
+fn hide_lines_with_secrets(errors: &mut Diagnostics) {
+    let text = errors.texts()[0].text.clone();
+    for key in ["secret:", "api_key:"] {
+        for (at, _) in text.match_indices(key) {
+            let value = &text[at + key.len()..];
+            let value = &value[..value.find('\n').unwrap_or(value.len())];
+            let start = at + key.len() + (value.len() - value.trim_start().len());
+            if !text[start..].starts_with('$') {
+                errors.hide(Span { source: 0, start, end: at + key.len() + value.len() });
+            }
+        }
     }
 }
 
@@ -158,7 +147,11 @@ fn readable(bytes: &[u8]) -> Result<String, Unreadable> {
         },
         Err(wrong) => {
             let text = String::from_utf8_lossy(bytes).into_owned();
-            Err((text, wrong.valid_up_to(), "the file is not UTF-8 from here on", "save it as UTF-8"))
+            let message = match bytes {
+                [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "the file is UTF-16",
+                _ => "the file is not UTF-8 from here on",
+            };
+            Err((text, wrong.valid_up_to(), message, "save it as UTF-8"))
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::variables::Shield;
 /// Lists and mappings inside each other; the language itself needs six.
 const DEEPEST: usize = 32;
 
+/// Anchors, aliases and tags that are told of.
+const MOST_SHARING_TOLD: u32 = 10;
+
 /// A value and its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
@@ -91,16 +94,8 @@ pub(crate) fn read_until(source: usize, from: usize, errors: &mut Diagnostics) -
     options.set_emit_comments(false);
     let shield = Shield::over(&text[from..]);
     let parser = Parser::new_from_str_with_options(&shield.text, options);
-    let mut builder = Builder {
-        source,
-        from,
-        text: &text,
-        shield: &shield,
-        errors,
-        open: Vec::new(),
-        root: None,
-        sharing_told: false,
-    };
+    let mut builder =
+        Builder { source, from, text: &text, shield: &shield, errors, open: Vec::new(), root: None, sharing_told: 0 };
     let broken_at = builder.run(parser);
     (builder.root, broken_at)
 }
@@ -113,8 +108,8 @@ struct Builder<'a> {
     errors: &'a mut Diagnostics,
     open: Vec<Open>,
     root: Option<Node>,
-    /// Anchors, aliases and tags are refused once a file: an alias bomb has a hundred of them.
-    sharing_told: bool,
+    /// How many anchors, aliases and tags were refused: an alias bomb has a hundred of them.
+    sharing_told: u32,
 }
 
 /// A list or mapping that is being read.
@@ -193,18 +188,23 @@ impl<'a> Builder<'a> {
 
     fn syntax(&mut self, error: &ScanError) -> usize {
         let start = self.from + self.shield.original(error.marker().byte_offset().unwrap_or_default());
-        let start = if crate::syntax::is_tab(error) { tab_at_or_after(self.text, start) } else { start };
+        let is_tab = crate::syntax::is_tab(error);
+        let start = if is_tab { tab_at_or_after(self.text, start) } else { start };
         // The end of the file is no place to point to: its last character is.
         let start = start.min(self.text.trim_end().len().max(self.from));
         let end = self.text[start.min(self.text.len())..].chars().next().map_or(start, |c| start + c.len_utf8());
         let (message, hint) = crate::syntax::explain(error);
-        self.errors.add(Span { source: self.source, start, end }, message, hint.map(str::to_owned));
+        let mut hint = hint.map(str::to_owned);
+        if let Some((hint, lines)) = hint.as_mut().zip(lines_with_tabs(&self.text[start..]).filter(|_| is_tab)) {
+            hint.push_str(&lines);
+        }
+        self.errors.add(Span { source: self.source, start, end }, message, hint);
         start
     }
 
     fn refuse_sharing(&mut self, span: Span, shares: bool, tagged: bool) {
-        if (shares || tagged) && !self.sharing_told {
-            self.sharing_told = true;
+        if (shares || tagged) && self.sharing_told < MOST_SHARING_TOLD {
+            self.sharing_told += 1;
             let (what, hint) = if shares {
                 (
                     "anchors and aliases (`&name`, `*name`) are not part of the scenario language",
@@ -216,6 +216,7 @@ impl<'a> Builder<'a> {
                     "leave the tag out: every key knows the type of its value",
                 )
             };
+            let span = property_before(self.text, span).unwrap_or(span);
             self.errors.add(span, what, Some(hint.into()));
         }
     }
@@ -302,6 +303,23 @@ fn tab_at_or_after(text: &str, start: usize) -> usize {
         at += line.len();
     }
     start
+}
+
+/// The `&anchor` or `!tag` just before a value.
+fn property_before(text: &str, value: Span) -> Option<Span> {
+    let before = text.get(..value.start)?.trim_end_matches([' ', '\t']);
+    let start = before.rfind([' ', '\t', '\n', '[', '{', ',']).map_or(0, |at| at + 1);
+    before[start..].starts_with(['&', '!']).then_some(Span { start, end: before.len(), ..value })
+}
+
+/// How many lines after the first are indented with tabs as well, in words.
+fn lines_with_tabs(text: &str) -> Option<String> {
+    let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    match text.lines().skip(1).filter(|line| line[..indent(line)].contains('\t')).count() {
+        0 => None,
+        1 => Some(" here, and in one line below".to_owned()),
+        more => Some(format!(" here, and in {more} lines below")),
+    }
 }
 
 /// The name that a node is as a key.

@@ -17,8 +17,10 @@ pub(super) struct Condition {
 }
 
 /// What is wrong with a condition, and where in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Wrong {
+    /// What is compared, if that could be read.
+    pub(super) aggregate: Option<Aggregate>,
     pub(super) part: Range<usize>,
     pub(super) message: String,
     pub(super) hint: String,
@@ -31,7 +33,7 @@ const GRAMMAR: &str = "a condition reads `p(99) < 250ms`, `max < 1s`, `count == 
 pub(super) fn parse(text: &str) -> Result<Condition, Wrong> {
     let Some(start) = text.find(['<', '>', '=', '!', '≤', '≥']) else {
         let message = format!("{} compares nothing", quoted(text));
-        return Err(Wrong { part: 0..text.len(), message, hint: GRAMMAR.into() });
+        return Err(Wrong { aggregate: None, part: 0..text.len(), message, hint: GRAMMAR.into() });
     };
     let length = text[start..].find(|c| !"<>=!≤≥".contains(c)).unwrap_or(text.len() - start);
     let (left, rest) = text.split_at(start);
@@ -45,12 +47,17 @@ pub(super) fn parse(text: &str) -> Result<Condition, Wrong> {
         other => {
             let hint = if other == "=" { "equality is written `==`" } else { "it is one of <, <=, >, >=, ==" };
             let message = format!("{} is no comparison", quoted(other));
-            return Err(Wrong { part: start..start + length, message, hint: hint.into() });
+            return Err(Wrong { aggregate: None, part: start..start + length, message, hint: hint.into() });
         }
     };
-    let aggregate =
-        aggregate(left.trim()).map_err(|(message, hint)| Wrong { part: trimmed(text, 0, start), message, hint })?;
+    let aggregate = aggregate(left.trim()).map_err(|(message, hint)| Wrong {
+        aggregate: None,
+        part: trimmed(text, 0, start),
+        message,
+        hint,
+    })?;
     let limit = limit(aggregate, right.trim()).map_err(|(message, hint)| Wrong {
+        aggregate: Some(aggregate),
         part: trimmed(text, start + length, text.len()),
         message,
         hint,

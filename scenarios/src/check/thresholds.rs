@@ -26,12 +26,12 @@ impl Check<'_> {
     }
 
     fn threshold(&mut self, entry: &ThresholdEntry, scenario: &Scenario) -> Option<Threshold> {
-        let condition = self.condition(entry);
         let (name, cohort_name) = match entry.subject.split_once('.') {
             Some((name, cohort)) => (name, Some(cohort)),
             None => (entry.subject.as_str(), None),
         };
         let subject = self.subject(name, entry);
+        let condition = self.condition(entry, subject);
         let cohort = match cohort_name {
             Some(cohort) => {
                 let span = entry.subject_span.part(name.len() + 1, entry.subject.len());
@@ -53,7 +53,7 @@ impl Check<'_> {
         Some(Threshold { text, subject, cohort, aggregate, comparison, limit })
     }
 
-    fn condition(&mut self, entry: &ThresholdEntry) -> Option<Condition> {
+    fn condition(&mut self, entry: &ThresholdEntry, subject: Option<Subject>) -> Option<Condition> {
         let scalar = &entry.condition;
         if scalar.raw.is_empty() {
             return None;
@@ -66,6 +66,10 @@ impl Check<'_> {
                 None
             }
             Err(wrong) => {
+                // Whoever asks for a count's percentile has not got its limit's unit wrong.
+                if let Some((subject, aggregate)) = subject.zip(wrong.aggregate) {
+                    self.fits(entry, subject, aggregate)?;
+                }
                 let span = entry.condition_span;
                 // Quotes shift the text by one; escapes and folded lines leave only the whole to point at.
                 let span = match (span.end - span.start).checked_sub(scalar.raw.len()) {
@@ -86,7 +90,10 @@ impl Check<'_> {
             let names = || {
                 Metric::ALL.iter().map(|metric| metric.name()).chain(Counter::ALL.iter().map(|counter| counter.name()))
             };
+            let known = name.split_once(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(|(known, _)| known);
+            let of_cohort = known.filter(|known| names().any(|name| name == *known));
             let hint = nearest(name, names())
+                .or_else(|| of_cohort.map(|known| format!("what one cohort feels is written `{known}.COHORT`")))
                 .unwrap_or_else(|| format!("these are measured: {}", names().collect::<Vec<_>>().join(", ")));
             let span = entry.subject_span.part(0, name.len());
             self.error(span, format!("nothing that is measured is called {}", quoted(name)), hint);
