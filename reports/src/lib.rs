@@ -3,6 +3,7 @@
 mod cell;
 pub mod charts;
 mod close;
+pub mod compare;
 mod doubts;
 mod fanout;
 mod files;
@@ -34,5 +35,6 @@ mod timeline;
 mod verdict;
 
 pub use close::{load, render_again};
+pub use compare::{Comparison, compare};
 pub use plane::{Config, DataPlane};
 pub use result::RunResult;

@@ -18,9 +18,14 @@ struct Data<'a> {
     charts: Vec<&'a Readout>,
 }
 
-/// JSON for the script element.
+/// JSON for the script element of a run's report.
 pub(super) fn data(result: &RunResult, sections: &[Section]) -> String {
-    let time = OverTime::new(result);
+    let start_ms = result.started_at.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
+    of(&OverTime::new(result), start_ms, sections)
+}
+
+/// The same for charts on any axis; without a start there is no wall clock to read.
+pub(super) fn of(time: &OverTime<'_>, start_ms: Option<i64>, sections: &[Section]) -> String {
     let charts = sections
         .iter()
         .flat_map(|section| &section.parts)
@@ -29,7 +34,6 @@ pub(super) fn data(result: &RunResult, sections: &[Section]) -> String {
             _ => None,
         })
         .collect();
-    let start_ms = result.started_at.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
     let data = Data { start_ms, bin_s: time.bins.width, end_s: time.end, charts };
     harmless(&serde_json::to_string(&data).unwrap_or_else(|_| "null".into()))
 }

@@ -67,7 +67,7 @@ fn errors(out: &mut String, result: &RunResult) {
 }
 
 /// Writes `words` behind `head`, broken at spaces; further lines stand below the first word.
-fn wrapped(out: &mut String, head: &str, words: &str) {
+pub(super) fn wrapped(out: &mut String, head: &str, words: &str) {
     let indent = head.chars().count();
     let mut column = indent;
     let mut first = true;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod closing;
+mod comparison;
 mod conservation;
 mod measured;
 mod plane;

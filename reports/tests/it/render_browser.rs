@@ -70,6 +70,14 @@ fn every_report_is_whole_on_a_phone() {
 }
 
 #[test]
+fn a_comparison_is_whole_on_a_phone_and_on_a_desk() {
+    for (name, page) in crate::comparison::pages() {
+        inspect(name, &page, 390, false);
+    }
+    inspect("comparison", &crate::comparison::pages()[0].1, 1280, true);
+}
+
+#[test]
 fn a_report_is_whole_on_a_desk_in_light_and_dark() {
     for (name, result) in [("quickstart", synthetic::quickstart()), ("hour", synthetic::hour())] {
         for dark in [false, true] {
