@@ -9,6 +9,7 @@ use proto::telemetry::{CloseReply, CloseRequest};
 
 use crate::files;
 use crate::hlog;
+use crate::junit;
 use crate::result::{Outcome, RunResult};
 use crate::run::RunState;
 use crate::store::Refusal;
@@ -38,6 +39,7 @@ pub(crate) fn write(run: &mut RunState, close: &CloseRequest) -> Result<CloseRep
             out.write_all(b"\n")
         })
     })?;
+    put(files::JUNIT, &|out| junit::write(&result, out))?;
     put(files::REPORT, &|out| out.write_all(report(&result).as_bytes()))?;
     put(files::RESULT, &|out| {
         serde_json::to_writer_pretty(&mut *out, &result)?;

@@ -10,6 +10,8 @@ pub(crate) const SCENARIO: &str = "scenario.yaml";
 pub(crate) const RESULT: &str = "result.json";
 /// The report.
 pub(crate) const REPORT: &str = "report.html";
+/// Thresholds as test cases, for CI.
+pub(crate) const JUNIT: &str = "junit.xml";
 /// Histograms by second, for the standard tools.
 pub(crate) const HLOG: &str = "intervals.hlog";
 /// What happened, a JSON object a line.
@@ -59,7 +61,7 @@ pub(crate) fn writable(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// When something is there and can't be removed.
 pub(crate) fn clear(dir: &Path) -> io::Result<()> {
-    for name in [RESULT, REPORT, HLOG, EVENTS, SCENARIO] {
+    for name in [RESULT, REPORT, HLOG, EVENTS, JUNIT, SCENARIO] {
         match fs::remove_file(dir.join(name)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}

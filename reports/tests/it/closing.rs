@@ -38,7 +38,15 @@ async fn a_run_that_went_well_passes_and_closing_again_says_the_same() {
     let mut names: Vec<_> =
         std::fs::read_dir(run).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let files = ["events.jsonl", "intervals.hlog", "intervals.journal", "report.html", "result.json", "scenario.yaml"];
+    let files = [
+        "events.jsonl",
+        "intervals.hlog",
+        "intervals.journal",
+        "junit.xml",
+        "report.html",
+        "result.json",
+        "scenario.yaml",
+    ];
     assert_eq!(names, files, "and no temporary file");
     let result = reports::load(run).unwrap();
     assert_eq!(result.verdict.outcome, Outcome::Passed);
@@ -46,6 +54,14 @@ async fn a_run_that_went_well_passes_and_closing_again_says_the_same() {
     assert_eq!(result.timeline.seconds.len(), 8);
     assert!(result.thresholds.iter().all(|t| t.held == Some(true) && t.first_failed_at_s.is_none()));
     assert_eq!(result.phases.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["join", "hold"]);
+    let export = |format: &str| {
+        let mut out = Vec::new();
+        reports::export::export(run, format.parse().unwrap(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert!(export("hlog").starts_with("#[Histogram log format version 1.3]") && export("csv").lines().count() == 9);
+    assert_eq!(reports::RunResult::from_json(&export("json")).unwrap(), result);
+    assert!(std::fs::read_to_string(run.join("junit.xml")).unwrap().contains("failures=\"0\" errors=\"0\""));
     let before = std::fs::read_to_string(run.join("report.html")).unwrap();
     std::fs::remove_file(run.join("report.html")).unwrap();
     reports::render_again(run).unwrap();
