@@ -12,7 +12,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
     version,
     about = "Load and latency testing for chat and other realtime services",
     after_help = "Exit codes: 0 passed, 1 unexpected failure, 2 the run is invalid, 64 wrong usage or scenario, \
-                  69 something needed could not be reached or started, 99 a threshold failed, 130 interrupted.",
+                  69 something needed could not be reached or started, 99 a threshold failed or a regression was found, 130 interrupted.",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -37,6 +37,10 @@ pub(crate) enum Command {
     Schema,
     /// Render the report of a run again, from what is stored.
     Report(ReportArgs),
+    /// Compare a run with an earlier one: what changed, and whether that is more than chance.
+    Compare(CompareArgs),
+    /// Write a run's numbers for other tools.
+    Export(ExportArgs),
     /// Print a user's token for a chat server, for curl and friends.
     Token(TokenArgs),
     /// Serve as the control plane: hands scenarios out to workers.
@@ -70,6 +74,11 @@ pub(crate) struct RunArgs {
     /// The run's directory [default: runs/<id>].
     #[arg(long, env = "THRONG_OUT", value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// The directory of an earlier run to compare this one with; a regression ends with 99.
+    #[arg(long, env = "THRONG_BASELINE", value_name = "RUN")]
+    pub(crate) baseline: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tolerance: Tolerance,
     /// How many workers [default: by users, files and cores].
     #[arg(long, env = "THRONG_WORKERS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) workers: Option<u32>,
@@ -139,6 +148,54 @@ pub(crate) struct ReportArgs {
     /// Print result.json instead of the summary.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `throng compare`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CompareArgs {
+    /// The directory of the run that was before: the baseline.
+    pub(crate) a: PathBuf,
+    /// The directory of the run that is compared with it.
+    pub(crate) b: PathBuf,
+    #[command(flatten)]
+    pub(crate) tolerance: Tolerance,
+    /// Where to write the page [default: comparison.html in B's directory].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Open it in a browser.
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Print the comparison as JSON instead of the summary.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How much worse something may get.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct Tolerance {
+    /// Changes up to this share are of no interest.
+    #[arg(long, env = "THRONG_TOLERANCE", default_value = "10%", value_name = "SHARE", value_parser = share)]
+    pub(crate) tolerance: f64,
+}
+
+/// A share as people write it: `10%`, or `0.1`.
+fn share(text: &str) -> Result<f64, String> {
+    let (digits, whole) = text.strip_suffix('%').map_or((text, 1.0), |digits| (digits, 100.0));
+    let value = digits.trim().parse::<f64>().map(|value| value / whole);
+    value.ok().filter(|v| v.is_finite() && *v >= 0.0).ok_or_else(|| "write a share such as 10% or 0.1".to_owned())
+}
+
+/// `throng export`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ExportArgs {
+    /// The run's directory.
+    pub(crate) run: PathBuf,
+    /// As what: hlog (histograms of each second), csv (a row a second), or json (all that the report shows).
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: reports::export::Format,
+    /// Where to write it [default: stdout].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `throng token`.
@@ -240,6 +297,9 @@ mod tests {
             "throng run s.yaml --control-plane https://c",
             "throng validate a.yaml b.yaml",
             "throng chat-server --listen 127.0.0.1:0 --api-key k --api-secret-file f --data-dir d",
+            "throng run s.yaml --baseline runs/before --tolerance 5%",
+            "throng compare a b --tolerance 0.2 --out c.html --json",
+            "throng export r --format csv --out r.csv",
             "throng token ann --api-secret-file f",
             "throng token --server",
             "throng worker --control-plane http://c --until-stdin-closes --log debug",
@@ -247,7 +307,17 @@ mod tests {
             let parsed = Args::try_parse_from(line.split(' '));
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
         }
-        for line in ["throng", "throng run", "throng run s.yaml --workers 0", "throng token", "throng fly"] {
+        for line in [
+            "throng",
+            "throng run",
+            "throng run s.yaml --workers 0",
+            "throng token",
+            "throng fly",
+            "throng compare a",
+            "throng export r",
+            "throng export r --format xml",
+            "throng compare a b --tolerance much",
+        ] {
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

@@ -1,10 +1,14 @@
 //! Commands that need no fleet.
 
+mod compare;
+mod export;
 mod plan;
 mod report;
 mod token;
 mod validate;
 
+pub(crate) use compare::{against, compare};
+pub(crate) use export::export;
 pub(crate) use plan::plan;
 pub(crate) use report::report;
 pub(crate) use token::token;

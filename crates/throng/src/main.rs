@@ -46,6 +46,8 @@ fn dispatch(command: &Command, open_files: u64) -> Result<Exit, Failure> {
         Command::Plan(args) => commands::plan(args, open_files),
         Command::Schema => commands::schema(),
         Command::Report(args) => commands::report(args),
+        Command::Compare(args) => commands::compare(args),
+        Command::Export(args) => commands::export(args),
         Command::Token(args) => commands::token(args),
         Command::ControlPlane(args) => roles::block_on(roles::control_plane(args)),
         Command::Worker(args) => roles::block_on(roles::worker(args)),

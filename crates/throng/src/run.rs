@@ -28,11 +28,13 @@ use target::Chosen;
 /// # Errors
 /// When it can't be run, or no report came of it.
 pub(crate) async fn run(args: &RunArgs, open_files: u64) -> Result<Exit, Failure> {
+    // Before anything starts: a baseline that is none is known now, and not after the run.
+    let baseline = args.baseline.as_deref().map(reports::load).transpose().or_exit(Exit::Usage)?;
     let loaded = scenario::load(&args.scenario, &args.overrides)?;
     let chosen = target::choose(&args.target, &args.credentials, &loaded.scenario)?;
     let mut interrupts = Interrupts::listen().or_exit(Exit::Unexpected)?;
     let mut progress = Progress::new(args.quiet);
-    let mut session = Session { args, loaded, id: String::new(), dir: None, fleet: None };
+    let mut session = Session { args, loaded, baseline, id: String::new(), dir: None, fleet: None };
     let started = tokio::select! {
         started = session.start(chosen, open_files, &mut progress) => started,
         () = interrupts.next() => Err(Failure::new(Exit::Interrupted, "interrupted before the run began")),
@@ -60,6 +62,8 @@ pub(crate) async fn run(args: &RunArgs, open_files: u64) -> Result<Exit, Failure
 struct Session<'a> {
     args: &'a RunArgs,
     loaded: Loaded,
+    /// An earlier run to compare this one with.
+    baseline: Option<reports::RunResult>,
     id: String,
     /// The run's directory, where it is on this machine.
     dir: Option<PathBuf>,

@@ -12,6 +12,7 @@ use super::control;
 use super::follow::Ending;
 use super::progress::Progress;
 use crate::browser;
+use crate::commands;
 use crate::exit::{Exit, Failure};
 use crate::say;
 
@@ -81,7 +82,20 @@ impl Session<'_> {
                 print(format_args!("{outcome}\n{reasons}\nreport, on the data plane's host: {page}\n"));
             }
         }
-        Ok(exit)
+        Ok(if exit == Exit::Passed { self.compared()? } else { exit })
+    }
+
+    /// Compares a run that passed with its baseline; the exit code that it means.
+    fn compared(&self) -> Result<Exit, Failure> {
+        let (Some(baseline), Some(dir)) = (&self.baseline, self.dir.as_deref()) else { return Ok(Exit::Passed) };
+        let compared = commands::against(baseline, dir, self.args.tolerance.tolerance)?;
+        // Stdout has its one line of JSON already.
+        if self.args.json {
+            say::tell(compared.text());
+        } else {
+            print(format_args!("\n{}", compared.text()));
+        }
+        Ok(compared.exit())
     }
 
     /// Prints what stands in the run's directory; false if there is nothing.
