@@ -112,8 +112,8 @@ impl Record {
         OpenRequest {
             run: id.to_owned(),
             file_name: scenario.file_name,
-            scenario: scenario.source,
-            overrides: scenario.overrides,
+            scenario: without_secrets(&scenario.source).into(),
+            overrides: scenario.overrides.iter().map(|flag| scenarios::redacted_override(flag)).collect(),
             variable_names: scenario.variables.into_keys().collect(),
             out_dir: self.request.out_dir.clone(),
             target: target.map(|t| t.urls.join(", ")).unwrap_or_default(),
@@ -192,4 +192,9 @@ pub(crate) fn kind_word(kind: Kind) -> &'static str {
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a run are far below 2^52")]
 fn seconds_between(start: Timestamp, at: Timestamp) -> f64 {
     at.micros_since(start) as f64 / 1e6
+}
+
+/// A scenario's bytes as they are kept and shown: agents get the secrets, the run's directory does not.
+fn without_secrets(source: &[u8]) -> Vec<u8> {
+    scenarios::redacted(&String::from_utf8_lossy(source)).into_bytes()
 }

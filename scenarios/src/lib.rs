@@ -30,7 +30,7 @@ pub use check::{LARGEST_MESSAGE, LONGEST_RUN, MOST_CANARIES, MOST_COHORTS, MOST_
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use load::{ChannelRef, PlannedUser, Stay};
 pub use model::Scenario;
-pub use parse::{LARGEST_FILE, Source, parse, redacted};
+pub use parse::{LARGEST_FILE, Source, parse, redacted, redacted_override};
 pub use plan::{Hints, Plan, PlannedAction};
 pub use schema::schema;
 pub use shard::{NoSuchShard, Shard};

@@ -81,7 +81,24 @@ pub fn parse(source: &Source) -> Result<Scenario, Diagnostics> {
     }
 }
 
-/// A scenario's text with the secrets that are written out in it replaced by stars: what may be kept and shown.
+/// What stands for a character of a secret; a value may begin with it, so that the text means the same otherwise.
+const HIDDEN: char = '•';
+
+/// A `key=value` of `--set` without its secret.
+pub fn redacted_override(flag: &str) -> String {
+    let Some((key, value)) = flag.split_once('=') else { return flag.to_owned() };
+    if is_secret(key.rsplit('.').next().unwrap_or(key)) && !value.starts_with('$') {
+        return format!("{key}={}", HIDDEN.to_string().repeat(value.chars().count()));
+    }
+    format!("{key}={}", redacted(value))
+}
+
+fn is_secret(key: &str) -> bool {
+    matches!(key, "secret" | "api_key")
+}
+
+/// A scenario's text with the secrets that are written out in it replaced by dots: what may be kept and shown. It is a
+/// scenario still.
 pub fn redacted(text: &str) -> String {
     let source = Text { name: String::new(), text: text.to_owned(), secrets: Vec::new() };
     let mut errors = Diagnostics::new(vec![source]);
@@ -90,7 +107,7 @@ pub fn redacted(text: &str) -> String {
     }
     let secrets = &errors.texts()[0].secrets;
     let hidden = |at| secrets.iter().any(|secret| secret.contains(&at));
-    text.char_indices().map(|(at, c)| if hidden(at) && c != '\n' { '*' } else { c }).collect()
+    text.char_indices().map(|(at, c)| if hidden(at) && c != '\n' { HIDDEN } else { c }).collect()
 }
 
 /// Marks what stands under `secret` and `api_key`, unless it is a variable.
@@ -99,7 +116,7 @@ pub(crate) fn hide_secrets(node: &Node, errors: &mut Diagnostics) {
         Kind::Map(map) => {
             for entry in &map.entries {
                 match &entry.value.kind {
-                    Kind::Scalar(scalar) if matches!(entry.key.name.as_str(), "secret" | "api_key") => {
+                    Kind::Scalar(scalar) if is_secret(&entry.key.name) => {
                         if !scalar.is_null() && !scalar.raw.starts_with('$') {
                             errors.hide(entry.value.span);
                         }
@@ -153,5 +170,34 @@ fn readable(bytes: &[u8]) -> Result<String, Unreadable> {
             };
             Err((text, wrong.valid_up_to(), message, "save it as UTF-8"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "name: t\ntarget: { url: \"ws://h\", api_key: hush, tokens: { secret: \"hush, hush\" } }\n\
+                        channels: []\ncohorts: [{ name: f, users: 1, ramp: { rate: 1/s } }]\nhold: 3s\n";
+
+    #[test]
+    fn without_its_secrets_a_scenario_is_one_still() {
+        let text = redacted(TEXT);
+        assert!(!text.contains("hush") && text.contains("ws://h"), "{text}");
+        assert_eq!(text.chars().count(), TEXT.chars().count());
+        let source = Source { bytes: text.into_bytes(), ..Source::default() };
+        assert_eq!(parse(&source).map(|scenario| scenario.users()).map_err(|e| e.to_string()), Ok(1));
+        let variable = TEXT.replace("hush, hush", "${HUSH}");
+        assert!(redacted(&variable).contains("${HUSH}"));
+    }
+
+    #[test]
+    fn flags_keep_no_secret() {
+        for flag in ["target.tokens.secret=hush", "target.api_key=hush", "target={tokens: {secret: hush}}"] {
+            let told = redacted_override(flag);
+            assert!(!told.contains("hush") && told.starts_with("target"), "{told}");
+        }
+        assert_eq!(redacted_override("seed=7"), "seed=7");
+        assert_eq!(redacted_override("target.tokens.secret=${HUSH}"), "target.tokens.secret=${HUSH}");
     }
 }

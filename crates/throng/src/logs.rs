@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
 
 use crate::say;
 
@@ -15,7 +16,7 @@ pub(crate) fn start(filter: &str, for_people: bool) {
     let filter = if for_people && filter == "info" { "warn" } else { filter };
     let parsed = EnvFilter::try_new(filter);
     let wrong = parsed.as_ref().err().map(ToString::to_string);
-    let filter = parsed.unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = parsed.unwrap_or_else(|_| EnvFilter::new("info")).add_directive(silenced());
     let terminal = std::io::stderr().is_terminal();
     let plain = terminal || for_people;
     let lines = tracing_subscriber::fmt()
@@ -30,6 +31,11 @@ pub(crate) fn start(filter: &str, for_people: bool) {
     if let Some(error) = wrong {
         tracing::warn!(error, "the log filter can't be read; taking \"info\"");
     }
+}
+
+/// The library writes whole requests, tokens included, when it is asked for its traces.
+fn silenced() -> Directive {
+    "tungstenite::handshake=info".parse().expect("a directive")
 }
 
 /// The last `lines` lines of a log, for people; empty where there is none.
