@@ -164,8 +164,9 @@ impl Run {
             }
             short => {
                 let mut reasons: Vec<String> = self.excluded.values().cloned().collect();
-                // Where all were excluded, that nobody is left is no news.
-                reasons.extend(short.err().filter(|_| reasons.is_empty() || !left.is_empty()));
+                // Where all workers were excluded, that none is left is no news.
+                let workers_left = left.iter().any(|c| c.kind == Kind::Worker);
+                reasons.extend(short.err().filter(|_| reasons.is_empty() || workers_left));
                 for agent in left {
                     out.push(Effect::Release(agent.name));
                 }
