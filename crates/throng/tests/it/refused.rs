@@ -46,6 +46,17 @@ fn too_few_files_are_told_with_the_arithmetic() {
 }
 
 #[test]
+fn a_small_run_fits_few_files() {
+    let dir = directory_with(&SMALL.replace("users: 100", "users: 50"));
+    let shell = format!("ulimit -n 256 && exec {} run s.yaml --out run", env!("CARGO_BIN_EXE_throng"));
+    let (code, _, stderr) = finish(Command::new("sh").current_dir(dir.path()).args(["-c", &shell]));
+    assert!([0, 2].contains(&code), "{stderr}");
+    let result = crate::harness::result(&dir.path().join("run"));
+    assert_eq!(result["users"]["connected_max"], 50, "{stderr}");
+    assert_eq!(result["completeness"]["lost"], 0, "{stderr}");
+}
+
+#[test]
 fn a_target_that_nobody_serves_is_69() {
     let dir = directory_with(SMALL);
     // Bound and dropped: a port at which nobody listens.
