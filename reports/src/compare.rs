@@ -22,8 +22,8 @@ use crate::result::{Outcome, RunResult};
 /// The version of the format.
 pub const SCHEMA: &str = "throng.comparison/1";
 
-/// By chance alone, no more than one comparison in a hundred calls anything a change that is none.
-pub const LEVEL: f64 = 0.01;
+/// By chance alone, no more than one comparison in twenty calls anything a change that is none.
+pub const LEVEL: f64 = 0.05;
 
 /// What two runs say together.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -6,6 +6,9 @@ use crate::format;
 use crate::render::text::wrapped;
 use crate::render::verdict::when;
 
+/// Rows at most; the page has all.
+const MOST: usize = 16;
+
 /// What changed, worst first, and what speaks against the comparison. The caller adds where the page is.
 pub fn summary(comparison: &Comparison) -> String {
     let mut out = String::new();
@@ -33,9 +36,22 @@ pub fn summary(comparison: &Comparison) -> String {
         Finding::Unknown => 4,
     };
     judged.sort_by_key(|d| rank(d.finding));
-    for d in judged.iter().filter(|d| d.finding != Finding::Unknown) {
+    let told = || judged.iter().filter(|d| d.finding != Finding::Unknown);
+    for d in told().take(MOST) {
         let values = format!("{} → {} ({})", d.value(d.a), d.value(d.b), d.change_said());
         wrapped(&mut out, &format!("  {:<10} {:<20} ", d.finding.said(), d.name()), &values);
+    }
+    let of = |finding: Finding| told().skip(MOST).filter(|d| d.finding == finding).count();
+    let rest = [
+        (Finding::Worse, "worse"),
+        (Finding::Better, "better"),
+        (Finding::Unclear, "unclear"),
+        (Finding::Same, "same"),
+    ];
+    let rest: Vec<_> =
+        rest.into_iter().filter(|(f, _)| of(*f) > 0).map(|(f, word)| format!("{} {word}", of(f))).collect();
+    if !rest.is_empty() {
+        wrapped(&mut out, "  ", &format!("and more on the page: {}", rest.join(", ")));
     }
     let unknown = judged.iter().filter(|d| d.finding == Finding::Unknown).count();
     if unknown > 0 {
