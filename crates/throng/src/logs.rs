@@ -33,9 +33,9 @@ pub(crate) fn start(filter: &str, for_people: bool) {
     }
 }
 
-/// The library writes whole requests, tokens included, when it is asked for its traces.
+/// No filter that is asked for makes libraries log tokens.
 fn silenced() -> Directive {
-    "tungstenite::handshake=info".parse().expect("a directive")
+    client::LOG_FILTER.parse().expect("a directive of the filter's language")
 }
 
 /// The last `lines` lines of a log, for people; empty where there is none.
