@@ -17,7 +17,4 @@ pub use connection::{Client, Notice, Notices, Settings};
 pub use endpoint::Endpoint;
 pub use error::{CallError, Closed, ConnectError};
 pub use link::{KEEP_ALIVE, SILENCE, keep_alive};
-pub use websocket::{Socket, Timings};
-
-/// What a log filter has to hold, however much is asked for: the WebSocket library traces whole requests, tokens included.
-pub const LOG_FILTER: &str = "tungstenite::handshake=info";
+pub use websocket::{LOG_FILTER, Socket, Timings};

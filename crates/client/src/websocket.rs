@@ -17,6 +17,9 @@ use crate::endpoint::Endpoint;
 use crate::error::{Closed, ConnectError};
 use crate::transport::{self, Transport};
 
+/// What a log filter has to hold, however much is asked for: the WebSocket library traces whole requests, tokens included.
+pub const LOG_FILTER: &str = "tungstenite::handshake=info";
+
 /// Bytes that one read asks the kernel for; allocated with the connection, so it bounds its memory.
 const READ_BYTES: usize = 2 << 10;
 /// Bytes that may wait to be written before the connection counts as stuck: keep-alives and pongs only.
