@@ -17,6 +17,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use crate::ingest::Ingest;
 use crate::live_page;
 use crate::opened::understand;
+use crate::scrape;
 use crate::service::Service;
 use crate::store::{Refusal, Store};
 
@@ -36,12 +37,15 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The runs directory: each run gets a directory in it, unless it names its own.
     pub dir: PathBuf,
+    /// Where to answer Prometheus at `/metrics`; `None`: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// A data plane that has its port and its runs, and doesn't serve yet.
 #[derive(Debug)]
 pub struct DataPlane {
     listener: TcpListener,
+    metrics: Option<TcpListener>,
     store: Arc<Store>,
 }
 
@@ -54,10 +58,12 @@ impl DataPlane {
         let dir = config.dir.clone();
         let store = tokio::task::spawn_blocking(move || Store::recover(&dir, understand)).await?;
         let store = store.map_err(|e| unwritable(&config.dir, &e))?;
-        let listener = TcpListener::bind(config.listen).await.with_context(|| {
-            format!("can't listen on {}: name another address or port, or port 0 for any free one", config.listen)
-        })?;
-        Ok(Self { listener, store: Arc::new(store) })
+        let listener = listen(config.listen).await?;
+        let metrics = match config.metrics_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        Ok(Self { listener, metrics, store: Arc::new(store) })
     }
 
     /// Where it listens.
@@ -66,6 +72,14 @@ impl DataPlane {
     /// When the operating system doesn't say.
     pub fn local_addr(&self) -> anyhow::Result<SocketAddr> {
         Ok(self.listener.local_addr()?)
+    }
+
+    /// Where it answers Prometheus, if it was told to.
+    ///
+    /// # Errors
+    /// When the operating system doesn't say.
+    pub fn metrics_addr(&self) -> anyhow::Result<Option<SocketAddr>> {
+        Ok(self.metrics.as_ref().map(TcpListener::local_addr).transpose()?)
     }
 
     /// The runs directory, as an absolute path.
@@ -78,7 +92,7 @@ impl DataPlane {
     /// # Errors
     /// When serving ends by itself.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { listener, store } = self;
+        let Self { listener, metrics, store } = self;
         let telemetry =
             TelemetryServer::new(Ingest::new(store.clone())).max_decoding_message_size(proto::MESSAGE_BYTES_MAX);
         let plane =
@@ -93,6 +107,7 @@ impl DataPlane {
         tokio::pin!(server);
         tokio::select! {
             ended = &mut server => return ended.context("the data plane's server ended"),
+            ended = scrape::serve(metrics, store.clone()) => return ended,
             () = live_page::keep(&store) => {}
             () = shutdown => {}
         }
@@ -102,6 +117,12 @@ impl DataPlane {
             () = close_all(&store) => Ok(()),
         }
     }
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("can't listen on {address}: name another address or port, or port 0 for any free one"))
 }
 
 async fn close_all(store: &Store) {

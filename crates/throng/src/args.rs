@@ -261,6 +261,9 @@ pub(crate) struct DataPlaneArgs {
     /// Where the directories of runs are made that name none.
     #[arg(long, env = "THRONG_RUNS_DIR", default_value = "runs", value_name = "DIR")]
     pub(crate) runs_dir: PathBuf,
+    /// Where to answer Prometheus at /metrics while a run is on [default: nowhere].
+    #[arg(long, env = "THRONG_METRICS_LISTEN", value_name = "ADDR")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) role: RoleArgs,
 }

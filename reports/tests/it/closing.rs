@@ -1,5 +1,7 @@
 //! How a run ends, and what is left of it.
 
+use std::io::{Read as _, Write as _};
+
 use proto::telemetry::{CloseRequest, LiveRequest, NoteRequest};
 use reports::result::Outcome;
 use tonic::Code;
@@ -16,6 +18,14 @@ fn request(wait_ms: u32) -> CloseRequest {
     CloseRequest { run: "r".into(), wait_ms, ended_ns: START_NS + 11_000_000_000, ..CloseRequest::default() }
 }
 
+fn get(mut stream: std::net::TcpStream, path: &str) -> String {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_went_well_passes_and_closing_again_says_the_same() {
     let dir = tempfile::tempdir().unwrap();
@@ -27,7 +37,10 @@ async fn a_run_that_went_well_passes_and_closing_again_says_the_same() {
     let live = control.live(LiveRequest { run: "r".into() }).await.unwrap().into_inner();
     assert_eq!((live.users_planned, live.users_connected), (3, 3));
     assert!(live.deliveries_per_s > 0.0 && live.delivery_p99_us >= live.delivery_p50_us && live.delivery_p50_us > 0);
+    let scrape = || std::net::TcpStream::connect(plane.metrics).map(|s| get(s, "/metrics")).unwrap();
+    assert!(scrape().contains("throng_users_connected{run=\"r\"} 3\n"), "{}", scrape());
     let reply = close(plane.address, &request(2_000)).await;
+    assert!(!scrape().contains("run=\"r\""), "what is over is in no scrape");
     assert_eq!((reply.outcome.as_str(), reply.reasons.len()), ("passed", 0), "{:?}", reply.reasons);
     assert_eq!(close(plane.address, &request(0)).await, reply);
     assert_eq!(control.open(open("r", &[])).await.unwrap_err().code(), Code::Aborted);
@@ -151,7 +164,9 @@ async fn what_makes_no_sense_is_refused() {
 #[tokio::test]
 async fn a_directory_that_is_not_writable_is_named() {
     let listen = ([127, 0, 0, 1], 0).into();
-    let error = reports::DataPlane::bind(reports::Config { listen, dir: "/proc/runs".into() }).await.unwrap_err();
+    let error = reports::DataPlane::bind(reports::Config { listen, dir: "/proc/runs".into(), metrics_listen: None })
+        .await
+        .unwrap_err();
     let text = error.to_string();
     assert!(text.contains("/proc/runs") && text.contains("name another directory"), "{text}");
 }

@@ -39,6 +39,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A data plane in a runtime of its own, so that it can be killed as a process is.
 pub(crate) struct Plane {
     pub(crate) address: SocketAddr,
+    /// Where it answers Prometheus.
+    pub(crate) metrics: SocketAddr,
     runtime: tokio::runtime::Runtime,
     stop: oneshot::Sender<()>,
     served: tokio::task::JoinHandle<anyhow::Result<()>>,
@@ -47,14 +49,19 @@ pub(crate) struct Plane {
 impl Plane {
     pub(crate) fn start(dir: &Path, port: u16) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let config = Config { listen: ([127, 0, 0, 1], port).into(), dir: dir.to_owned() };
+        let config = Config {
+            listen: ([127, 0, 0, 1], port).into(),
+            dir: dir.to_owned(),
+            metrics_listen: Some(([127, 0, 0, 1], 0).into()),
+        };
         let (stop, stopped) = oneshot::channel::<()>();
-        let (plane, address) = std::thread::scope(|scope| {
+        let (plane, address, metrics) = std::thread::scope(|scope| {
             let bind = || {
                 runtime.block_on(async {
                     let plane = DataPlane::bind(config).await.unwrap();
                     let address = plane.local_addr().unwrap();
-                    (plane, address)
+                    let metrics = plane.metrics_addr().unwrap().unwrap();
+                    (plane, address, metrics)
                 })
             };
             scope.spawn(bind).join().unwrap()
@@ -63,7 +70,7 @@ impl Plane {
             // A dropped sender counts as a stop, too.
             let _ = stopped.await;
         }));
-        Self { address, runtime, stop, served }
+        Self { address, metrics, runtime, stop, served }
     }
 
     /// As SIGKILL: nothing is told, nothing is finished.

@@ -14,10 +14,14 @@ use crate::lifeline;
 /// When the address is taken, the directory can't be written, or serving fails.
 pub(crate) async fn data_plane(args: &DataPlaneArgs) -> Result<Exit, Failure> {
     let end = lifeline::token(args.role.until_stdin_closes).or_exit(Exit::Unexpected)?;
-    let config = Config { listen: args.listen, dir: args.runs_dir.clone() };
+    let config = Config { listen: args.listen, dir: args.runs_dir.clone(), metrics_listen: args.metrics_listen };
     let bound = DataPlane::bind(config).await.or_exit(Exit::Unavailable)?;
     let listen = bound.local_addr().or_exit(Exit::Unexpected)?.to_string();
-    announce(&json!({"role": "data-plane", "listen": listen, "dir": bound.dir().display().to_string()}))?;
+    let mut ready = json!({"role": "data-plane", "listen": listen, "dir": bound.dir().display().to_string()});
+    if let Some(metrics) = bound.metrics_addr().or_exit(Exit::Unexpected)? {
+        ready["metrics"] = format!("http://{metrics}/metrics").into();
+    }
+    announce(&ready)?;
     bound.serve(end.cancelled_owned()).await.or_exit(Exit::Unexpected)?;
     Ok(Exit::Passed)
 }
