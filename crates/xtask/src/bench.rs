@@ -52,7 +52,12 @@ impl Figure {
 type Bench = (&'static str, fn() -> Figure);
 
 /// All benchmarks.
-const BENCHES: &[Bench] = &[("record", measuring::record), ("merge-encode", measuring::merge_and_encode)];
+const BENCHES: &[Bench] = &[
+    ("record", measuring::record),
+    ("record-delivery", measuring::record_delivery),
+    ("merge-encode", measuring::merge_and_encode),
+    ("ingest", measuring::ingest),
+];
 
 /// Runs the benchmarks, prints their figures, and writes them to `benches/RESULTS.md`.
 ///

@@ -35,6 +35,52 @@ pub(super) fn record() -> Figure {
     Figure { bench: "record", unit: "ns", value, spread: (least, most), limit: None, aim: Aim::AtMost(25.0) }
 }
 
+/// Recording one delivery as a worker does: its latency from due and from sent, and its receipt; in nanoseconds. Once a
+/// second the recorder is emptied, which counts, too.
+pub(super) fn record_delivery() -> Figure {
+    /// A second of a busy thread: so many messages to so many receivers each.
+    const MESSAGES: u64 = 50;
+    const RECEIVERS: u64 = 1_000;
+    const SECONDS: u64 = 4;
+    let clock = Clock::System;
+    let mut recorder = Recorder::new(2, clock.now());
+    let (least, value, most) = rounds(|| {
+        let start = clock.now();
+        let mut micros = 1_u32;
+        for number in 0..SECONDS * MESSAGES {
+            for _ in 0..RECEIVERS {
+                micros = micros.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let latency = i64::from(500 + (micros >> 17));
+                let message = black_box(MessageKey::new(0, number));
+                recorder.record_delivery(message, (micros >> 31) as u16, latency, latency - 50);
+            }
+            if number % MESSAGES == MESSAGES - 1 {
+                black_box(recorder.take(clock.now()));
+            }
+        }
+        clock.now().since(start).as_nanos() as f64 / (SECONDS * MESSAGES * RECEIVERS) as f64
+    });
+    let aim = Aim::AtMost(100.0);
+    Figure { bench: "record-delivery", unit: "ns", value, spread: (least, most), limit: None, aim }
+}
+
+/// What the data plane does with the second of 100 workers: reads their intervals, merges them, and packs the sum; in
+/// milliseconds.
+pub(super) fn ingest() -> Figure {
+    let clock = Clock::System;
+    let shipped: Vec<Vec<u8>> = (0..100).map(|worker| interval_of(worker).encode()).collect();
+    let (least, value, most) = rounds(|| {
+        let start = clock.now();
+        let mut sum = Interval::default();
+        for bytes in &shipped {
+            sum.merge(&Interval::decode(bytes).expect("it was encoded above"));
+        }
+        black_box(sum.encode());
+        clock.now().since(start).as_nanos() as f64 / 1e6
+    });
+    Figure { bench: "ingest", unit: "ms", value, spread: (least, most), limit: None, aim: Aim::AtMost(100.0) }
+}
+
 /// Merging and encoding one second's intervals of 100 workers, in milliseconds.
 pub(super) fn merge_and_encode() -> Figure {
     let clock = Clock::System;
