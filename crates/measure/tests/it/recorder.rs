@@ -68,3 +68,20 @@ proptest! {
         prop_assert_eq!((total.start, total.end), (Some(Timestamp::from_nanos(0)), Some(Timestamp::from_nanos(now + 1))));
     }
 }
+
+#[test]
+fn recording_allocates_nothing_but_for_the_first_sample_of_a_series() {
+    let mut recorder = Recorder::new(2, Timestamp::default());
+    let series = [Series::from(Metric::Lag), Series { metric: Metric::Send, cohort: Some(1) }];
+    series.into_iter().for_each(|s| recorder.record(s, 5));
+    let recording = || {
+        for micros in 0..10_000 {
+            series.into_iter().for_each(|s| recorder.record(s, micros * 7_919 % 70_000_000 - 5));
+            recorder.count(Counter::Sent, Some(1), 1);
+        }
+    };
+    let counted = allocation_counter::measure(recording);
+    assert_eq!((counted.count_total, counted.bytes_total), (0, 0));
+    let taking = allocation_counter::measure(|| drop(recorder.take(Timestamp::default())));
+    assert!(taking.count_total > 0, "what allocates is seen");
+}
