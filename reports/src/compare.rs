@@ -87,7 +87,7 @@ pub fn compare(a: &RunResult, b: &RunResult, tolerance: f64) -> Comparison {
         tolerance,
         outcome,
         reasons,
-        caveats: setup::caveats(a, b),
+        caveats: unfair(&differences).chain(setup::caveats(a, b)).collect(),
         differences,
     }
 }
@@ -113,6 +113,22 @@ fn judge(differences: &mut [Difference], tolerance: f64) {
         }
         difference.find(tolerance);
     }
+}
+
+/// A generator that was not the same in both runs, in words.
+fn unfair(differences: &[Difference]) -> impl Iterator<Item = String> + '_ {
+    let lag = differences.iter().filter(|d| !d.judged && d.subject == "lag" && d.quantity == "mean");
+    lag.filter_map(|d| {
+        let slower = match d.finding {
+            Finding::Better => "A",
+            Finding::Worse => "B",
+            Finding::Unknown | Finding::Same | Finding::Unclear => return None,
+        };
+        Some(format!(
+            "The load generator itself was later in {slower} ({}): that is part of the latencies.",
+            d.sentence()
+        ))
+    })
 }
 
 fn verdict(a: &RunResult, b: &RunResult, differences: &[Difference]) -> (Judgement, Vec<String>) {
@@ -203,6 +219,7 @@ mod tests {
         let b = measured(2, 1.0, |i| put(i, Metric::Lag, 9_000, 50));
         let comparison = compare(&a, &b, 0.1);
         assert!(!found(&comparison, "lag", "p50").judged);
+        assert!(comparison.caveats[0].contains("itself was later in B"), "{:?}", comparison.caveats);
         assert_eq!(comparison.outcome, Judgement::NoRegression);
     }
 

@@ -124,7 +124,7 @@ impl Difference {
 
     /// Its name: `delivery p99`.
     pub fn name(&self) -> String {
-        format!("{} {}", self.subject, self.quantity).trim().to_owned()
+        format!("{} {}", self.subject.replace('_', " "), self.quantity).trim().to_owned()
     }
 
     /// The change as a sentence.

@@ -124,7 +124,12 @@ fn listed(names: &[String]) -> String {
 
 fn changes(comparison: &Comparison) -> Section {
     let (judged, others): (Vec<_>, Vec<_>) = comparison.differences.iter().partition(|d| d.judged);
-    let mut parts = vec![Part::Table(table(&judged))];
+    let (unknown, known): (Vec<&Difference>, Vec<_>) = judged.into_iter().partition(|d| d.finding == Finding::Unknown);
+    let mut parts = vec![Part::Table(table(&known))];
+    if !unknown.is_empty() {
+        let words = format!("{} more can’t be told: too few samples or seconds", unknown.len());
+        parts.push(Part::Folded(words, table(&unknown)));
+    }
     if !others.is_empty() {
         parts.push(Part::Heading("The generator’s own".into()));
         parts.push(Part::Note(
@@ -134,7 +139,7 @@ fn changes(comparison: &Comparison) -> Section {
         ));
         parts.push(Part::Table(table(&others)));
     }
-    Section { number: 1, id: "changes", title: "What changed", parts }
+    Section { number: 2, id: "changes", title: "What changed", parts }
 }
 
 fn table(differences: &[&Difference]) -> Table {
@@ -166,7 +171,7 @@ fn caveats(comparison: &Comparison) -> Section {
     } else {
         vec![Part::List(comparison.caveats.clone())]
     };
-    Section { number: 4, id: "fair", title: "Is it fair?", parts }
+    Section { number: 5, id: "fair", title: "Is it fair?", parts }
 }
 
 fn method(comparison: &Comparison) -> Section {
@@ -188,5 +193,5 @@ fn method(comparison: &Comparison) -> Section {
         )),
         Part::Folded("How many independent seconds each series is worth".into(), table),
     ];
-    Section { number: 5, id: "method", title: "How it was compared", parts }
+    Section { number: 6, id: "method", title: "How it was compared", parts }
 }

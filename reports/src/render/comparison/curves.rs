@@ -44,7 +44,7 @@ pub(super) fn over_time(time: &OverTime<'_>, a: &RunResult, b: &RunResult) -> Se
 }
 
 fn section(parts: Vec<Part>) -> Section {
-    Section { number: 2, id: "over-time", title: "Over time", parts }
+    Section { number: 3, id: "over-time", title: "Over time", parts }
 }
 
 fn figure(time: &OverTime<'_>, (id, title, unit): (&str, &str, &'static str), lines: &[Values; 2]) -> Option<Part> {
@@ -82,7 +82,7 @@ pub(super) fn shapes(a: &RunResult, b: &RunResult) -> Section {
     let named =
         [("delivery", "Delivery"), ("send", "Send"), ("fanout_last", "The last receiver"), ("connect", "Connect")];
     let parts = named.into_iter().filter_map(|(metric, name)| shape(metric, name, a, b)).collect();
-    Section { number: 3, id: "shapes", title: "The shape", parts }
+    Section { number: 4, id: "shapes", title: "The shape", parts }
 }
 
 fn shape(metric: &str, named: &str, a: &RunResult, b: &RunResult) -> Option<Part> {
