@@ -131,6 +131,7 @@ impl App {
         let (answer, kept) = {
             let state = &mut *cell.lock();
             let at = Date::now();
+            state.channel.watchers = state.room.user_count() as u64;
             let mut step = step(&mut state.channel, &at)?;
             match slot {
                 Some(slot) => {

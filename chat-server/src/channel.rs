@@ -72,6 +72,8 @@ pub(crate) struct Channel {
     pub(crate) newest: i64,
     /// When each user sent last, for slow mode.
     pub(crate) sent_at: HashMap<String, i64>,
+    /// Users that watch it, as its room counts them.
+    pub(crate) watchers: u64,
     pub(crate) bounds: Bounds,
     /// Whether its own record has been written.
     pub(crate) recorded: bool,
@@ -94,6 +96,7 @@ impl Channel {
             log: EventLog::new(bounds.log_events, bounds.log_bytes),
             newest: 0,
             sent_at: HashMap::new(),
+            watchers: 0,
             bounds,
             recorded: false,
         }

@@ -91,7 +91,7 @@ impl App {
     }
 
     /// A message's place in its channel.
-    async fn place(&self, cell: &Arc<Cell>, id: &str) -> Result<Option<u64>, ApiError> {
+    pub(crate) async fn place(&self, cell: &Arc<Cell>, id: &str) -> Result<Option<u64>, ApiError> {
         let (place, cid) = {
             let state = cell.lock();
             (state.channel.window.place(id), state.channel.cid.clone())

@@ -68,7 +68,14 @@ pub(crate) async fn mark_read(
 ) -> Result<Answer, Failure> {
     let user = call.user(&app, None)?.show();
     let cell = app.channel(&name.cid())?;
-    let read = app.change(&cell, |channel, at| channel.mark_read(message_id, &user, at)).await?;
+    let up_to = match message_id {
+        Some(id) => match app.place(&cell, &id).await? {
+            Some(place) => Some((place, id)),
+            None => return Err(failure::not_found(format!("message {id:?} of {}", name.cid())).into()),
+        },
+        None => None,
+    };
+    let read = app.change(&cell, |channel, at| Ok(channel.mark_read(up_to, &user, at))).await?;
     let state = &mut *cell.lock();
     let mut event = state.channel.event(kind::MESSAGE_READ, &Date::now());
     event.user = Some(user);

@@ -68,6 +68,7 @@ impl Channel {
         if let Some(parent) = parent {
             self.record_message(&mut step, &parent);
         }
+        self.mark_read_by_sender(&mut step, &message);
         self.emit_message(&mut step, kind::MESSAGE_NEW, message, at);
         Ok(step)
     }
@@ -146,6 +147,7 @@ impl Channel {
         let mut event = self.event(kind, at);
         event.user = Some(message.user.clone());
         event.message = Some(message);
+        event.watcher_count = (kind == kind::MESSAGE_NEW).then_some(self.watchers);
         self.emit(step, event, at);
     }
 

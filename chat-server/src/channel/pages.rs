@@ -44,6 +44,6 @@ impl Channel {
     /// Who has read how far; at most as many as members are shown.
     pub(crate) fn read_states(&self) -> Vec<ReadState> {
         let states = self.reads.values().take(limits::MEMBERS);
-        states.map(|read| read.state(self.window.end())).collect()
+        states.map(|read| read.state(&self.window)).collect()
     }
 }

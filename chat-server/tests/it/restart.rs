@@ -101,6 +101,7 @@ async fn messages_that_left_memory_are_still_there() {
     assert_eq!(again["message"]["text"], "message 3", "a repeat of an old message");
     server.send("bob", "messaging/a", "m-03", "mine").await.bad(400, 4);
     server.get("ann", "/messages/nothing").await.bad(404, 16);
+    server.post("bob", "/channels/messaging/a/read", json!({"message_id": "m-03"})).await.good();
     let change = json!({"message": {"text": "changed"}});
     server.post("ann", "/messages/m-03", change).await.bad(403, 17);
     server.create("ann", "messaging/b").await;
