@@ -113,6 +113,9 @@ impl Ledger {
         let Some(index) = self.sources.iter().position(|s| s.account.source == ack.source) else { return };
         self.spool.acknowledge(index, ack.sequence);
         self.sources[index].account.closed |= ack.closed;
+        if self.is_closed() {
+            self.spool.close();
+        }
     }
 
     /// The stream broke: whatever was not acknowledged must be shipped again.

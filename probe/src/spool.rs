@@ -137,13 +137,18 @@ impl Spool {
         }
     }
 
+    /// Nothing will come any more: the file goes at once, since the process may end before the spool is dropped.
+    pub(crate) fn close(&mut self) {
+        self.overflow.remove();
+    }
+
     /// How many intervals wait for an acknowledgement.
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
 }
 
-/// The file behind the memory. It is made when it is first needed and removed when the spool is dropped.
+/// The file behind the memory. It is made when it is first needed and removed when the spool is closed or dropped.
 #[derive(Debug)]
 struct Overflow {
     path: PathBuf,
@@ -194,6 +199,13 @@ impl Overflow {
         self.file.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
+    fn remove(&mut self) {
+        if self.file.take().is_some() {
+            // Best effort: a spool that stays behind is a stray file and no more.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
     fn clear(&mut self) {
         if self.length > 0
             && let Some(file) = &self.file
@@ -206,10 +218,7 @@ impl Overflow {
 
 impl Drop for Overflow {
     fn drop(&mut self) {
-        if self.file.is_some() {
-            // Best effort: a spool that stays behind is a stray file and no more.
-            let _ = std::fs::remove_file(&self.path);
-        }
+        self.remove();
     }
 }
 
