@@ -2,8 +2,8 @@
 
 use measure::Counter;
 
-use crate::format::{count, duration_us};
-use crate::result::RunResult;
+use crate::format::{count, duration_us, number};
+use crate::result::{RunResult, SourceInfo};
 use crate::run::RunState;
 
 /// A host whose processors are busier than this share makes everything on it slower, the service under test included.
@@ -33,8 +33,24 @@ pub(crate) fn doubts(run: &RunState, result: &RunResult) -> Vec<String> {
             "Clocks of different hosts are known to within {bound}; delivery between hosts is off by at most that."
         ));
     }
+    lost_receivers(result, &mut doubts);
     canaries(result, &mut doubts);
     doubts
+}
+
+/// Who is lost has receivers that nobody tells of: a message's last receiver may be one of them.
+fn lost_receivers(result: &RunResult, doubts: &mut Vec<String>) {
+    let lost: Vec<&SourceInfo> =
+        result.sources.iter().filter(|s| s.kind == "worker" && s.lost_at_s.is_some()).collect();
+    let Some(first) = lost.iter().filter_map(|s| s.lost_at_s).min_by(f64::total_cmp) else { return };
+    let names: Vec<&str> = lost.iter().map(|s| s.name.as_str()).collect();
+    let users = count(lost.iter().map(|s| s.users_planned).sum());
+    doubts.push(format!(
+        "The fan-out figures lack the {users} users of {} from {} s on: a message may have reached its first receiver \
+         earlier, and its last one later, than they say.",
+        names.join(", "),
+        number(first.max(0.0))
+    ));
 }
 
 fn counted(run: &RunState, doubts: &mut Vec<String>) {

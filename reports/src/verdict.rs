@@ -14,6 +14,9 @@ use crate::timeline::levels;
 /// chat service on a healthy host takes.
 const LAG_P99_MAX_US: u64 = 100_000;
 
+/// Workers that are named when they were late, the latest first.
+const NAMED_MAX: usize = 5;
+
 /// A worker that uses this share of its cores …
 const CPU_SATURATED: f64 = 0.95;
 /// … for so many seconds on end has no room left to be on time.
@@ -83,13 +86,7 @@ fn incomplete(result: &RunResult) -> Vec<String> {
 
 fn generator(run: &RunState, result: &RunResult) -> Vec<String> {
     let mut reasons = Vec::new();
-    if let Some(lag) = result.metrics.get("lag").filter(|lag| lag.count > 0 && lag.p99_us > LAG_P99_MAX_US) {
-        let (p99, max) = (duration_us(lag.p99_us as f64), duration_us(LAG_P99_MAX_US as f64));
-        reasons.push(format!(
-            "The load generator was late: one action in a hundred started {p99} or more after it was due (at most {max} is \
-             fair). Give it more cores or workers, or ask for less."
-        ));
-    }
+    reasons.extend(late(result));
     let workers = result.sources.iter().enumerate().filter(|(_, s)| s.kind == "worker");
     let busy: Vec<String> = workers.filter_map(|(i, worker)| saturated(run, i, worker)).collect();
     // A worker that used all of its host has said so already.
@@ -105,6 +102,26 @@ fn generator(run: &RunState, result: &RunResult) -> Vec<String> {
         ));
     }
     reasons
+}
+
+/// A generator that was late, and which workers of it.
+fn late(result: &RunResult) -> Option<String> {
+    let lag = result.metrics.get("lag").filter(|lag| lag.count > 0 && lag.p99_us > LAG_P99_MAX_US)?;
+    let (p99, max) = (duration_us(lag.p99_us as f64), duration_us(LAG_P99_MAX_US as f64));
+    let workers = result.sources.iter().filter(|s| s.kind == "worker" && s.lag_p99_us > Some(LAG_P99_MAX_US));
+    let mut named: Vec<(&str, u64)> = workers.filter_map(|s| Some((s.name.as_str(), s.lag_p99_us?))).collect();
+    named.sort_by_key(|(_, late)| std::cmp::Reverse(*late));
+    let more = named.len().saturating_sub(NAMED_MAX);
+    let first: Vec<&str> = named.iter().take(NAMED_MAX).map(|(name, _)| *name).collect();
+    let by = match (first.as_slice(), more) {
+        ([], _) => String::new(),
+        (names, 0) => format!(" on {}", names.join(", ")),
+        (names, more) => format!(" on {} and {} others", names.join(", "), count(more as u64)),
+    };
+    Some(format!(
+        "The load generator was late{by}: one action in a hundred started {p99} or more after it was due (at most {max} is \
+         fair). Give it more cores or workers, or ask for less."
+    ))
 }
 
 fn saturated(run: &RunState, index: usize, worker: &SourceInfo) -> Option<String> {
@@ -247,7 +264,10 @@ mod tests {
     fn a_late_generator_is_no_verdict_about_the_service() {
         let (outcome, reasons) = judged("  - delivery: p(99) < 1ms\n", |_, i| put(i, Metric::Lag, 300_000, 5));
         assert_eq!((outcome, reasons.len()), (Outcome::Invalid, 2), "invalid first, and what failed is still said");
-        assert!(reasons[0].contains("load generator was late") && reasons[1].contains("asked"), "{reasons:?}");
+        assert!(
+            reasons[0].contains("load generator was late on worker-1: one") && reasons[1].contains("asked"),
+            "{reasons:?}"
+        );
     }
 
     #[test]

@@ -8,3 +8,4 @@ mod refused;
 mod reports;
 mod stopped;
 mod usage;
+mod witness;
