@@ -52,7 +52,11 @@ fn dispatch(command: &Command, open_files: u64) -> Result<Exit, Failure> {
         Command::ControlPlane(args) => roles::block_on(roles::control_plane(args)),
         Command::Worker(args) => roles::block_on(roles::worker(args)),
         Command::Probe(args) => roles::block_on(roles::probe(args)),
-        Command::DataPlane(args) => roles::block_on(roles::data_plane(args)),
+        Command::DataPlane(args) => {
+            // Before the runtime, whose threads inherit it.
+            roles::give_way();
+            roles::block_on(roles::data_plane(args))
+        }
         Command::ChatServer(args) => roles::block_on(roles::chat_server(args, open_files)),
     }
 }

@@ -25,6 +25,18 @@ use crate::say;
 /// How long tasks that are left over may take once everything has been said.
 const LEFT_OVER: Duration = Duration::from_millis(200);
 
+/// How far the data plane gives way, as `nice` counts: to a tenth of the weight of whoever else wants the processor.
+const NICENESS: i32 = 10;
+
+/// Lets other processes of this machine go first. Merging and drawing can wait, and a worker or a service that shares the
+/// machine can't: it would be measured as later than it is.
+pub(crate) fn give_way() {
+    // Where it is refused everything works, and is only less exact.
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!(%error, "runs at the same priority as everything else");
+    }
+}
+
 /// Runs a future on a runtime of its own.
 pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
