@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use truth::{Delay, OneIn, StallSpec};
 
 /// Load and latency testing for chat and other realtime services.
 #[derive(Debug, Parser)]
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     DataPlane(DataPlaneArgs),
     /// Serve as the bundled chat server.
     ChatServer(ChatServerArgs),
+    /// Serve as a target whose truth is known: late, stalled, lossy by plan, to check what throng reports.
+    TestTarget(TestTargetArgs),
 }
 
 /// `throng run`.
@@ -283,6 +286,35 @@ pub(crate) struct ChatServerArgs {
     pub(crate) role: RoleArgs,
 }
 
+/// `throng test-target`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TestTargetArgs {
+    /// Where it listens; port 0 takes a free one. `GET /truth` there answers what it really did.
+    #[arg(long, env = "THRONG_LISTEN", default_value = "127.0.0.1:7900", value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+    /// How long each delivery is kept back: constant(5ms), bimodal(5ms,200ms,0.1), pareto(5ms,1.5,2s) (least, shape, most)
+    /// or lognormal(20ms,0.8,2s) (median, sigma, most). A connection's frames stay in order.
+    #[arg(long, default_value = "constant(0ms)", value_name = "DELAY")]
+    pub(crate) delay: Delay,
+    /// Stands still once: 1.4s@10s is for 1.4 s, 10 s after the first message.
+    #[arg(long, value_name = "TIME@WHEN")]
+    pub(crate) stall: Option<StallSpec>,
+    /// Leaves out one delivery in so many: 1/10000.
+    #[arg(long, default_value = "0", value_name = "1/N")]
+    pub(crate) drop: OneIn,
+    /// Repeats one delivery in so many.
+    #[arg(long, default_value = "0", value_name = "1/N")]
+    pub(crate) duplicate: OneIn,
+    /// Swaps one delivery in so many with the next of its channel.
+    #[arg(long, default_value = "0", value_name = "1/N")]
+    pub(crate) swap: OneIn,
+    /// Decides which, and every delay.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) role: RoleArgs,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,6 +335,7 @@ mod tests {
             "throng run s.yaml --baseline runs/before --tolerance 5%",
             "throng compare a b --tolerance 0.2 --out c.html --json",
             "throng export r --format csv --out r.csv",
+            "throng test-target --delay bimodal(5ms,200ms,0.1) --stall 1.4s@10s --drop 1/10000 --swap 500 --seed 3",
             "throng token ann --api-secret-file f",
             "throng token --server",
             "throng worker --control-plane http://c --until-stdin-closes --log debug",
@@ -319,6 +352,8 @@ mod tests {
             "throng compare a",
             "throng export r",
             "throng export r --format xml",
+            "throng test-target --delay slow",
+            "throng test-target --stall 1.4s",
             "throng compare a b --tolerance much",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");

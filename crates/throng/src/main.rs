@@ -57,6 +57,7 @@ fn dispatch(command: &Command, open_files: u64) -> Result<Exit, Failure> {
             roles::give_way();
             roles::block_on(roles::data_plane(args))
         }
+        Command::TestTarget(args) => roles::block_on(roles::test_target(args)),
         Command::ChatServer(args) => roles::block_on(roles::chat_server(args, open_files)),
     }
 }

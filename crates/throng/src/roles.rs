@@ -5,6 +5,7 @@ mod control_plane;
 mod data_plane;
 mod probe;
 mod shipping;
+mod test_target;
 mod worker;
 
 use std::future::Future;
@@ -17,6 +18,7 @@ pub(crate) use chat_server::chat_server;
 pub(crate) use control_plane::control_plane;
 pub(crate) use data_plane::data_plane;
 pub(crate) use probe::probe;
+pub(crate) use test_target::test_target;
 pub(crate) use worker::worker;
 
 use crate::exit::{Exit, Failure, OrExit as _};

@@ -19,7 +19,7 @@ use wire::{Stamp, handshake, limits};
 use crate::hub::{self, Published};
 use crate::ledger::Heard;
 use crate::server::Shared;
-use crate::{socket, told};
+use crate::socket;
 
 type Answer = Response<Full<Bytes>>;
 
@@ -96,7 +96,7 @@ fn called(shared: &Shared, call: &Call) -> Answer {
     let path: Vec<&str> = call.path.iter().map(String::as_str).collect();
     match (&call.method, path.as_slice()) {
         (&Method::GET, ["app"]) => good(&json!({"app": {"name": "throng's test target"}, "duration": "0ms"})),
-        (&Method::GET, ["truth"]) => good(&told::truth(&shared.ledger.truth())),
+        (&Method::GET, ["truth"]) => good(&shared.ledger.truth().told()),
         (&Method::POST, ["sync"]) => sync(shared, call),
         (_, ["messages", _, "reaction", ..]) => good(&json!({"message": {}, "reaction": {}, "duration": "0ms"})),
         (&Method::POST, ["channels", kind, id, what]) => channel(shared, call, &format!("{kind}:{id}"), what),

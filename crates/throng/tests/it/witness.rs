@@ -11,6 +11,7 @@ mod due;
 mod fanout;
 mod ground;
 mod lost;
+mod role;
 mod same;
 
 use std::sync::Arc;
@@ -59,13 +60,15 @@ impl Target {
 
     /// Starts a run against it.
     fn run(&self, scenario: &str, workers: u32) -> Run {
-        let secret = tempfile::NamedTempFile::new().expect("a file for a secret");
-        std::fs::write(secret.path(), "not checked").expect("a secret is written");
-        let (_, secret) = secret.keep().expect("the file stays until the run has read it");
-        let (file, workers) = (secret.display().to_string(), workers.to_string());
-        let target = ["--target", &self.url, "--api-key", "k", "--api-secret-file", &file];
-        Run::start_with(scenario, &[&target[..], &["--workers", &workers]].concat())
+        run_against(&self.url, scenario, workers)
     }
+}
+
+/// Starts a run against a target that checks no token.
+fn run_against(url: &str, scenario: &str, workers: u32) -> Run {
+    let secret = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/witness/secret");
+    let target = ["--target", url, "--api-key", "k", "--api-secret-file", secret];
+    Run::start_with(scenario, &[&target[..], &["--workers", &workers.to_string()]].concat())
 }
 
 impl Drop for Target {
