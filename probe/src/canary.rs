@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::Timer;
 use client::{Client, Endpoint, Notice, Notices, Settings};
 use measure::{Clock, Metric, Offset, SharedRecorder, Timestamp};
 use scenarios::ChannelRef;
@@ -23,12 +24,15 @@ use crate::job::Job;
 const CONNECT_SPREAD: Duration = Duration::from_secs(2);
 /// Their first message comes so long after the start: they are watching by then.
 const FIRST_MESSAGE_AFTER: Duration = Duration::from_secs(3);
+/// From here on a wait is exact: more than tokio's timers, which tick in milliseconds, can be late.
+const NEARLY: Duration = Duration::from_millis(5);
 /// What they say.
 const TEXT: &str = "tweet: a canary of throng, measuring apart from the crowd";
 
 /// What all canaries of a probe share.
 struct Flock {
-    run: String,
+    /// Told to a service that may know earlier runs.
+    run: Option<String>,
     scenario: Arc<Scenario>,
     clock: Clock,
     offset: watch::Receiver<Offset>,
@@ -66,7 +70,7 @@ pub(crate) fn spawn(
         );
     }
     let flock = Arc::new(Flock {
-        run: job.run.clone(),
+        run: (!job.target.bundled).then(|| job.run.clone()),
         scenario: job.scenario.clone(),
         clock: job.clock.clone(),
         offset: job.offset.clone(),
@@ -170,8 +174,7 @@ impl Flock {
         let stamp = Stamp { action: Stamp::CANARY, number, due: due.as_nanos(), sent: self.run_time(sent).as_nanos() };
         let mut custom = serde_json::Map::new();
         custom.insert("throng".into(), serde_json::to_value(stamp).expect("four numbers are JSON"));
-        let Scenario { name, seed, .. } = &*self.scenario;
-        let id = Some(format!("{name}-{seed}-{}-{number}-{}", Stamp::CANARY, self.run));
+        let id = Some(self.scenario.message_id(Stamp::CANARY, number, self.run.as_deref()));
         OutgoingMessage { id, text: TEXT.to_owned(), parent_id: None, custom }
     }
 
@@ -181,7 +184,15 @@ impl Flock {
 
     async fn sleep_until(&self, due: Timestamp) {
         let due = self.offset.borrow().to_ours(due);
-        tokio::time::sleep(due.since(self.clock.now())).await;
+        tokio::time::sleep((due - NEARLY).since(self.clock.now())).await;
+        // The exact timer takes an open file, and so is there for this instant only.
+        let exact = match Timer::new(self.clock.clone()) {
+            Ok(timer) => timer.until(due).await,
+            Err(error) => Err(error),
+        };
+        if exact.is_err() {
+            tokio::time::sleep(due.since(self.clock.now())).await;
+        }
     }
 
     fn record(&self, metric: Metric, micros: i64) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use measure::{Cohort, Counter, Interval, Metric};
 use proto::telemetry::{CloseRequest, OpenRequest};
+use wire::Stamp;
 
 use crate::latency::{by_metric, numbers};
 use crate::result::{
@@ -155,11 +156,19 @@ fn events(run: &RunState) -> Vec<EventInfo> {
     events
 }
 
+/// What a message is called in the run: by its action, or by who sent it if that is no action of the scenario.
+fn name(key: measure::MessageKey) -> String {
+    match key.action() {
+        Stamp::CANARY => format!("canary-{}", key.number()),
+        action => format!("{action}-{}", key.number()),
+    }
+}
+
 fn slowest(run: &RunState) -> Vec<SlowMessage> {
     let info = |(key, message): &(measure::MessageKey, crate::fanout::Message)| {
         let receipt = &message.receipt;
         SlowMessage {
-            message: format!("{}-{}", key.action(), key.number()),
+            message: name(*key),
             at_s: message.first_s.into(),
             receivers: receipt.count(),
             first_us: receipt.first().unwrap_or(0),

@@ -79,6 +79,13 @@ impl Scenario {
         Some(Arrival { at, number, user, channel, size })
     }
 
+    /// The id of a message: the same in every run of the scenario with its seed. For a service that may know an earlier run,
+    /// `run` tells the two apart, at the end: there a repeat of an id is the same message, and is delivered to nobody.
+    pub fn message_id(&self, action: u16, number: u64, run: Option<&str>) -> String {
+        let id = format!("{}-{}-{action}-{number}", self.name, self.seed);
+        run.map_or(id.clone(), |run| format!("{id}-{run}"))
+    }
+
     /// The rate of an action over the whole run, in events a second of the whole cohort.
     pub fn rate_profile(&self, action: &Action) -> Profile {
         self.load_profile(action.rate)

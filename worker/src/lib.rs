@@ -18,7 +18,6 @@ mod preflight;
 mod record;
 mod session;
 mod telemetry;
-mod timer;
 pub mod tokens;
 mod user;
 mod words;

@@ -22,6 +22,8 @@ pub struct Plan {
     pub endpoints: Vec<Endpoint>,
     /// The app's key.
     pub api_key: String,
+    /// Whether the service may know messages of earlier runs: any but the bundled one, which starts with the run.
+    pub remembers: bool,
     /// Who the users are.
     pub tokens: TokenSource,
     /// Connections for API calls that each thread keeps to each endpoint.
@@ -41,10 +43,9 @@ impl Plan {
         Shard { index: self.shard.index + self.shard.count * thread, count: self.shard.count.saturating_mul(threads) }
     }
 
-    /// The id that a message of the run has. The run's own id makes it another message when the scenario is run again
-    /// on a server that remembers: a repeat of an id is the same message there, and would be delivered to nobody.
+    /// The id that a message of the run has.
     pub fn message_id(&self, action: u16, number: u64) -> String {
-        format!("{}-{}-{action}-{number}-{}", self.scenario.name, self.scenario.seed, self.run)
+        self.scenario.message_id(action, number, self.remembers.then_some(self.run.as_str()))
     }
 
     /// The endpoint of a user.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::Builder;
 use std::time::Duration;
 
+use agent::Timer;
 use measure::{Recorder, SharedRecorder};
 use tokio::runtime;
 use tokio::sync::{oneshot, watch};
@@ -19,7 +20,6 @@ use crate::load::{Load, Progress};
 use crate::plan::{SharedPlan, Start};
 use crate::record::Book;
 use crate::session;
-use crate::timer::Timer;
 
 /// How long users may take to settle at the end.
 pub const DRAIN: Duration = Duration::from_secs(10);

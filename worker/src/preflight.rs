@@ -55,7 +55,8 @@ async fn plan(order: pb::Prepare, calls: u64, clock: &Clock) -> Result<Plan, Str
         own => own.clone().unwrap_or_default(),
     };
     let tokens = TokenSource::open(&scenario, &target.api_secret)?;
-    Ok(Plan { run: order.run, scenario, shard, endpoints, api_key, tokens, calls, clock: clock.clone() })
+    let remembers = !target.bundled;
+    Ok(Plan { run: order.run, scenario, shard, endpoints, api_key, remembers, tokens, calls, clock: clock.clone() })
 }
 
 fn words(error: &ConnectError) -> String {
@@ -134,10 +135,28 @@ mod tests {
             shard: Shard::WHOLE,
             endpoints: vec![Endpoint::parse("ws://127.0.0.1:1").unwrap()],
             api_key: "k".into(),
+            remembers: false,
             tokens: TokenSource::Signed(TokenKey::new("s")),
             calls: calls_a_thread(1_000, 2),
             clock: Clock::System,
         }
+    }
+
+    #[tokio::test]
+    async fn only_who_may_remember_is_told_the_run_in_message_ids() {
+        let yaml =
+            "{name: t, seed: 4, channels: [{id: den}], cohorts: [{name: fans, users: 1, ramp: {rate: 1/s}}], hold: 1s}";
+        let id = async |run: &str, bundled| {
+            let scenario = pb::Scenario { source: yaml.into(), ..pb::Scenario::default() };
+            let urls = vec!["ws://127.0.0.1:1".to_owned()];
+            let target = pb::Target { urls, api_secret: "s".into(), bundled, ..pb::Target::default() };
+            let (scenario, target) = (Some(scenario), Some(target));
+            let order = pb::Prepare { run: run.into(), shard_count: 1, scenario, target, ..pb::Prepare::default() };
+            plan(order, 4, &Clock::System).await.unwrap().message_id(2, 7)
+        };
+        assert_eq!(id("run-1", true).await, "t-4-2-7");
+        assert_eq!(id("run-1", true).await, id("run-2", true).await, "the same seed: the same ids");
+        assert_eq!(id("run-2", false).await, "t-4-2-7-run-2");
     }
 
     #[test]

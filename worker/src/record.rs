@@ -89,8 +89,7 @@ impl Book {
                 return;
             }
             r.count(Counter::MessagesReceived, Some(cohort), 1);
-            // The canaries' messages are measured by the canaries.
-            if let Some(Stamp { action, number, due, sent }) = head.stamp.filter(|s| s.action != Stamp::CANARY) {
+            if let Some(Stamp { action, number, due, sent }) = head.stamp {
                 let since = |then| at.micros_since(Timestamp::from_nanos(then));
                 r.record_delivery(MessageKey::new(action, number), cohort, since(due), since(sent));
             }

@@ -193,6 +193,7 @@ mod tests {
             shard: Shard::WHOLE,
             endpoints: vec![Endpoint::parse("ws://127.0.0.1:1").unwrap()],
             api_key: String::new(),
+            remembers: false,
             tokens: TokenSource::Signed(TokenKey::new("s")),
             calls: 4,
             clock: Clock::System,

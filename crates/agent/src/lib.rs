@@ -1,12 +1,16 @@
 //! What workers and probes have in common: they dial out to the control plane, keep a lease, know how far its clock is
-//! from theirs, and do one run at a time as they are told. What a run is to them is their own: a [`Work`].
+//! from theirs, and do one run at a time as they are told. What a run is to them is their own: a [`Work`]. Both start what
+//! is due by the same [`Timer`].
 
 mod agent;
 mod link;
 mod stage;
 mod sync;
+mod timer;
 
 use std::fmt::Debug;
+
+pub use timer::Timer;
 
 use futures_util::future::BoxFuture;
 use measure::{Clock, Offset, Timestamp};

@@ -58,6 +58,7 @@ async fn plan(fake: &Fake, yaml: &str, shard: Shard) -> SharedPlan {
         shard,
         endpoints: vec![Endpoint::parse(&fake.url()).unwrap().resolved().await.unwrap()],
         api_key: "key".into(),
+        remembers: false,
         tokens: TokenSource::Signed(TokenKey::new("secret")),
         calls: 32,
         clock: Clock::System,

@@ -7,6 +7,7 @@
 //! ask to go before others where they may, and a comparison within a tolerance may be tried again, at most [`ATTEMPTS`]
 //! times; a wrong method fails each time. Counts are compared exactly, and once.
 
+mod canaries;
 mod due;
 mod fanout;
 mod ground;

@@ -13,7 +13,7 @@ use tokio::net::unix::pipe::Receiver;
 
 /// A timer of one thread's runtime.
 #[derive(Debug)]
-pub(crate) struct Timer {
+pub struct Timer {
     clock: Clock,
     /// A timer is read like a pipe: readable when it has gone off, and then eight bytes. tokio's own type for other
     /// descriptors can't be made without unsafe code.
@@ -25,7 +25,7 @@ impl Timer {
     ///
     /// # Errors
     /// When there is no file descriptor left.
-    pub(crate) fn new(clock: Clock) -> io::Result<Self> {
+    pub fn new(clock: Clock) -> io::Result<Self> {
         let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         Ok(Self { clock, fd: Receiver::from_owned_fd_unchecked(fd)? })
     }
@@ -34,7 +34,7 @@ impl Timer {
     ///
     /// # Errors
     /// When the kernel refuses the timer.
-    pub(crate) async fn until(&self, at: Timestamp) -> io::Result<()> {
+    pub async fn until(&self, at: Timestamp) -> io::Result<()> {
         while self.clock.now() < at {
             let nanos = at.as_nanos();
             let it_value = Timespec {
