@@ -1,8 +1,8 @@
 //! Ground truth: percentiles of `delivery` are those that the target knows, over one and over four workers.
 //!
-//! Witness for: latency from the due instant to the instant of receipt on one clock, waking from the kernel's timer and not
-//! from tokio's of a millisecond, one histogram shape at three digits, and merging by addition. Without merging (the
-//! second's percentiles averaged, as tools do) the heavy tail's p99.9 is wrong; the test computes it.
+//! Witness for: latency from the due instant to the instant of receipt on one clock, one histogram shape at three digits,
+//! merging by addition (the truth's percentiles are those of all its deliveries, sorted), and measuring before shipping:
+//! when a worker packs its second on a thread that doesn't give way, p99 over four workers is off by 3 ms.
 
 use super::{Target, attempt, counted, finish, untrue};
 
