@@ -283,7 +283,34 @@ pub(crate) struct ChatServerArgs {
     #[arg(long, env = "THRONG_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    #[command(flatten)]
     pub(crate) role: RoleArgs,
+}
+
+/// What a chat server allows and what it leaves out at scale. The defaults suit a benchmark: everything is allowed.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// Calls of one endpoint that all users together may make in a window.
+    #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate_per_app: Option<u32>,
+    /// Calls of one endpoint that one user may make in a window.
+    #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate_per_user: Option<u32>,
+    /// The window of these rates, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) rate_window: u64,
+    /// Slow mode: a user may send one message to a channel in so many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=120))]
+    pub(crate) slow_mode: Option<u64>,
+    /// Above so many watchers of a channel, typing and read events are not broadcast, and watchers are told as counts;
+    /// 0: never.
+    #[arg(long, value_name = "WATCHERS", default_value_t = 100)]
+    pub(crate) throttle_watchers: usize,
+    /// Bytes that may wait for one connection; over it the reader is too slow, and closed with 4008.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u64).range(65_536..))]
+    pub(crate) outbox_bytes: u64,
 }
 
 /// `throng test-target`.

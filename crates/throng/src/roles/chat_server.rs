@@ -1,10 +1,12 @@
 //! `throng chat-server`.
 
+use std::time::Duration;
+
 use chat_server::{ChatServer, Config, Secret as ServerSecret};
 use serde_json::json;
 
 use super::announce;
-use crate::args::ChatServerArgs;
+use crate::args::{ChatServerArgs, LimitArgs};
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::lifeline;
 use crate::local::sizes::OTHER_FILES;
@@ -23,6 +25,7 @@ pub(crate) async fn chat_server(args: &ChatServerArgs, open_files: u64) -> Resul
     let secret = secret.ok_or_else(|| missing("a secret: give --api-secret-file FILE, or set THRONG_API_SECRET"))?;
     let mut config = Config::new(args.listen, key, ServerSecret::new(secret.expose()));
     config.data_dir.clone_from(&args.data_dir);
+    limit(&mut config, &args.limits);
     // Refused with a word, instead of by the kernel.
     let connections = usize::try_from(open_files.saturating_sub(OTHER_FILES / 2)).unwrap_or(usize::MAX);
     config.connections_max = config.connections_max.min(connections.max(1));
@@ -30,4 +33,13 @@ pub(crate) async fn chat_server(args: &ChatServerArgs, open_files: u64) -> Resul
     announce(&json!({"role": "chat-server", "listen": bound.local_addr().to_string()}))?;
     bound.serve(end.cancelled_owned()).await.or_exit(Exit::Unexpected)?;
     Ok(Exit::Passed)
+}
+
+fn limit(config: &mut Config, limits: &LimitArgs) {
+    config.rates.window = Duration::from_secs(limits.rate_window);
+    config.rates.per_app = limits.rate_per_app.unwrap_or(config.rates.per_app);
+    config.rates.per_user = limits.rate_per_user;
+    config.slow_mode = limits.slow_mode.map(Duration::from_secs);
+    config.throttle_watchers = (limits.throttle_watchers > 0).then_some(limits.throttle_watchers);
+    config.outbox_bytes_max = usize::try_from(limits.outbox_bytes).unwrap_or(usize::MAX);
 }

@@ -18,12 +18,12 @@ fn python() -> PathBuf {
         .expect("a Python with websockets; `cargo xtask test` installs it, or: apt-get install python3-websockets")
 }
 
-fn start(dir: &Path) -> (Server, String) {
+fn start(dir: &Path, more: &[&str]) -> (Server, String) {
     let secret = dir.join("secret");
     std::fs::write(&secret, "a secret of this test\n").expect("the secret is written");
     let secret = secret.to_str().expect("a plain path");
     let flags = ["chat-server", "--listen", "127.0.0.1:0", "--api-key", "it-key", "--api-secret-file", secret];
-    let server = Server::start(&flags);
+    let server = Server::start(&[&flags, more].concat());
     let listen = server.ready["listen"].as_str().expect("an address").to_owned();
     (server, listen)
 }
@@ -31,7 +31,7 @@ fn start(dir: &Path) -> (Server, String) {
 #[test]
 fn an_independent_client_is_served_and_corrected() {
     let dir = tempfile::tempdir().unwrap();
-    let (server, listen) = start(dir.path());
+    let (server, listen) = start(dir.path(), &[]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/chat_client.py");
     let mut client = Command::new(python());
     let out = client.arg(script).args([&listen, "it-key"]).arg(dir.path().join("secret")).output().unwrap();
@@ -40,19 +40,44 @@ fn an_independent_client_is_served_and_corrected() {
     drop(server);
 }
 
-#[test]
-fn curl_with_a_token_of_ours_is_served() {
-    let dir = tempfile::tempdir().unwrap();
-    let (_server, listen) = start(dir.path());
+/// What curl gets for a POST by this user: the HTTP status, and the body as JSON.
+fn post(dir: &Path, user: &str, listen: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
     let mut command = crate::harness::throng();
-    command.args(["token", "ann", "--api-secret-file"]).arg(dir.path().join("secret"));
+    command.args(["token", user, "--api-secret-file"]).arg(dir.join("secret"));
     let (code, token, stderr) = crate::harness::finish(&mut command);
     assert_eq!(code, 0, "{stderr}");
-    let url = format!("http://{listen}/channels/messaging/curl/query?api_key=it-key");
+    let url = format!("http://{listen}{path}?api_key=it-key");
     let authorization = format!("Authorization: {}", token.trim());
     let mut curl = Command::new("curl");
     curl.args(["-sS", "--max-time", "10", "-X", "POST", &url, "-H", &authorization, "-H", "stream-auth-type: jwt"]);
-    let out = curl.args(["-H", "Content-Type: application/json", "-d", "{}"]).output().expect("curl");
-    let answer: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
-    assert_eq!(answer["channel"]["cid"], "messaging:curl", "{answer}");
+    curl.args(["-w", "\n%{http_code}", "-H", "Content-Type: application/json", "-d", body]);
+    let out = String::from_utf8(curl.output().expect("curl").stdout).expect("text");
+    let (answer, status) = out.rsplit_once('\n').expect("a status");
+    (status.parse().expect("a number"), serde_json::from_str(answer).expect("JSON"))
+}
+
+#[test]
+fn curl_with_a_token_of_ours_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_server, listen) = start(dir.path(), &[]);
+    let (status, answer) = post(dir.path(), "ann", &listen, "/channels/messaging/curl/query", "{}");
+    assert_eq!((status, &answer["channel"]["cid"]), (201, &"messaging:curl".into()), "{answer}");
+}
+
+#[test]
+fn limits_can_be_set_from_the_command_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_server, listen) =
+        start(dir.path(), &["--rate-per-user", "2", "--rate-window", "86400", "--slow-mode", "120"]);
+    let call = |user: &str, path: &str, body: &str| {
+        let (status, answer) = post(dir.path(), user, &listen, path, body);
+        (status, answer["code"].as_i64())
+    };
+    let query = "/channels/messaging/curl/query";
+    assert_eq!([call("ann", query, "{}"), call("ann", query, "{}")], [(201, None), (201, None)]);
+    assert_eq!(call("ann", query, "{}"), (429, Some(9)), "over the rate limit");
+    assert_eq!(call("bob", query, "{}"), (201, None), "which is each user's own");
+    let (send, message) = ("/channels/messaging/curl/message", r#"{"message": {"text": "hello"}}"#);
+    assert_eq!(call("ann", send, message), (201, None));
+    assert_eq!(call("ann", send, message), (403, Some(60)), "slow mode");
 }
