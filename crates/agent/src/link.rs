@@ -53,9 +53,14 @@ impl Link {
 
     async fn try_join(url: &str, hello: &Hello) -> Result<Self, NoLink> {
         let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        let endpoint = Endpoint::from_shared(full).map_err(|e| {
-            NoLink::Ever(format!("{url:?} is no address of a control plane ({e}): write http://host:port"))
-        })?;
+        let ever = |why: &str| {
+            NoLink::Ever(format!("{url:?} is no address of a control plane ({why}): write http://host:port"))
+        };
+        let endpoint = Endpoint::from_shared(full).map_err(|e| ever(&e.to_string()))?;
+        // Another scheme would fail at every try, and we would try for ever.
+        if endpoint.uri().scheme_str() != Some("http") {
+            return Err(ever("it speaks gRPC over http"));
+        }
         let endpoint = endpoint.connect_timeout(JOIN_WITHIN).tcp_nodelay(true);
         let yet = |why: &str| NoLink::Yet(format!("{url}: {why}"));
         let channel = endpoint.connect().await.map_err(|e| yet(&chain(&e)))?;
@@ -110,4 +115,17 @@ fn report(report: Report) -> AgentReport {
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |e| e.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_can_never_answer_is_refused_at_once() {
+        for url in ["ftp://127.0.0.1:1", "https://127.0.0.1:1", "http://", "not an address"] {
+            let joined = Link::join(url, &Hello::default()).await;
+            assert!(matches!(&joined, Err(NoLink::Ever(why)) if why.contains(url)), "{url}: {:?}", joined.err());
+        }
+    }
 }
