@@ -401,6 +401,20 @@ impl RunResult {
             "result.json is of schema {:?}; this throng reads {SCHEMA:?}",
             result.schema
         );
+        anyhow::ensure!(!result.run.is_empty(), "result.json names no run: it is not one that throng wrote");
         Ok(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_no_run_is_no_result() {
+        let refused = RunResult::from_json(r#"{"schema": "throng.result/1"}"#).unwrap_err();
+        assert!(refused.to_string().contains("names no run"), "{refused}");
+        assert!(RunResult::from_json(r#"{"schema": "throng.result/1", "run": "r-1"}"#).is_ok());
+        assert!(RunResult::from_json(r#"{"schema": "throng.result/0", "run": "r-1"}"#).is_err());
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn gallery() -> Vec<(&'static str, RunResult)> {
         ("quickstart", quickstart()),
         ("worker-lost", worker_lost()),
         ("failed", failed()),
-        ("empty", RunResult { schema: reports::result::SCHEMA.into(), ..RunResult::default() }),
+        ("empty", RunResult { schema: reports::result::SCHEMA.into(), run: "empty".into(), ..RunResult::default() }),
         ("nothing-delivered", nothing_delivered()),
         ("interrupted", interrupted()),
         ("running", running()),
