@@ -66,6 +66,7 @@ fn csv(result: &RunResult, out: &mut dyn Write) -> io::Result<()> {
     for (name, values) in [
         ("users_planned", &line.users_planned),
         ("users_connected", &line.users_connected),
+        ("sends_asked_per_s", &line.sends_asked),
         ("sends_due_per_s", &line.sends_due),
         ("sends_per_s", &line.sends),
         ("deliveries_per_s", &line.deliveries),

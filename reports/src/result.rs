@@ -208,6 +208,8 @@ pub struct Timeline {
     pub users_planned: Vec<u64>,
     /// Users that are.
     pub users_connected: Vec<u64>,
+    /// Messages that the scenario asks for, on average.
+    pub sends_asked: Vec<u64>,
     /// Messages that fell due.
     pub sends_due: Vec<u64>,
     /// Messages accepted.

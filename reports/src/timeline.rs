@@ -20,7 +20,8 @@ pub(crate) fn timeline(run: &RunState) -> Timeline {
         seconds: (0..run.slots.iter().len() as u32).map(|i| i * width).collect(),
         users_planned: sum_of_levels(run, Gauge::UsersPlanned),
         users_connected: sum_of_levels(run, Gauge::UsersConnected),
-        sends_due: sends_due(run),
+        sends_asked: sends_asked(run),
+        sends_due: count(Counter::SendsDue),
         sends: count(Counter::Sent),
         deliveries: count(Counter::MessagesReceived),
         errors: count(Counter::Errors),
@@ -59,14 +60,14 @@ fn sum_of_levels(run: &RunState, gauge: Gauge) -> Vec<u64> {
     sums.into_iter().map(|s| u64::try_from(s).unwrap_or(0)).collect()
 }
 
-/// Messages that should fall due by the schedule. (What really fell due is counted for all kinds of actions together.)
-fn sends_due(run: &RunState) -> Vec<u64> {
+/// Messages that the scenario asks for, on average: what chance makes of it fell due.
+fn sends_asked(run: &RunState) -> Vec<u64> {
     let (scenario, width) = (&run.opened.scenario, run.slots.width_s());
     let sends = scenario.cohorts.iter().flat_map(|c| &c.actions);
     let rate: f64 = sends.filter(|a| matches!(a.kind, ActionKind::Send { .. })).map(|a| a.rate).sum();
     let middle = |i: u32| Duration::from_secs_f64((f64::from(i) + 0.5) * f64::from(width));
-    let due = |i: u32| (rate * scenario.load_factor(middle(i))).round() as u64;
-    (0..run.slots.iter().len() as u32).map(due).collect()
+    let asked = |i: u32| (rate * scenario.load_factor(middle(i))).round() as u64;
+    (0..run.slots.iter().len() as u32).map(asked).collect()
 }
 
 /// Bands of every metric that has samples, and of those that readers rely on.

@@ -43,6 +43,9 @@ impl Load {
                     return;
                 }
                 self.book.started(cohort, at);
+                if matches!(kind, ActionKind::Send { .. }) {
+                    self.book.send_due(cohort);
+                }
                 let able = self.user(self.local(arrival.user), User::can_act) == Some(true);
                 if !able || self.in_flight() >= IN_FLIGHT_MAX {
                     return self.book.dropped(cohort);

@@ -42,6 +42,11 @@ impl Book {
         });
     }
 
+    /// What fell due is a message.
+    pub(crate) fn send_due(&self, cohort: Cohort) {
+        self.recorder.with(|r| r.count(Counter::SendsDue, Some(cohort), 1));
+    }
+
     /// What fell due was not started.
     pub(crate) fn dropped(&self, cohort: Cohort) {
         self.recorder.with(|r| r.count(Counter::Dropped, Some(cohort), 1));

@@ -157,6 +157,8 @@ closed! {
     MessagesReceived = 22, "messages_received";
     /// samples above the histogram's 60 s, recorded as 60 s
     Saturated = 23, "saturated";
+    /// messages that fell due by the schedule: the part of `due` that is sending
+    SendsDue = 24, "sends_due";
 }
 
 closed! {

@@ -75,34 +75,38 @@ pub(super) fn deliveries(time: &OverTime<'_>) -> Part {
         .part()
 }
 
-/// Messages accepted a second, with those that fell due as a thin line.
+/// Messages accepted a second, with what the scenario asks for as a thin line.
 pub(super) fn messages(time: &OverTime<'_>) -> Part {
     let line = &time.result.timeline;
-    let (accepted, due) = (time.bins.rate(counts(&line.sends)), time.bins.rate(counts(&line.sends_due)));
-    let y = Axis::new(Scale::from_zero(most(&[&accepted, &due])), Kind::Count, "messages/s");
-    let marks = vec![time.line(Ink::Asked, &due), time.line(Ink::A, &accepted)];
+    let (accepted, asked) = (time.bins.rate(counts(&line.sends)), time.bins.rate(counts(&line.sends_asked)));
+    let y = Axis::new(Scale::from_zero(most(&[&accepted, &asked])), Kind::Count, "messages/s");
+    let marks = vec![time.line(Ink::Asked, &asked), time.line(Ink::A, &accepted)];
     let labels: Vec<_> = time.label(Ink::A, "accepted", &accepted).into_iter().collect();
-    let (sent, fell_due) = (time.bins.total(&line.sends), time.bins.total(&line.sends_due));
-    let title = match (sent, fell_due) {
-        (0, 0) => "No message fell due".into(),
-        (sent, all) if sent == all => format!("All {} that fell due were accepted", messages_words(all)),
-        (sent, all) => format!("{} of {} that fell due were accepted", format::count(sent), messages_words(all)),
-    };
+    let title = messages_title(time.bins.total(&line.sends), time.bins.total(&line.sends_due));
     let caption = format!(
-        "Messages that the API accepted, in the second of its answer. Dashed: messages that fell due.{}",
+        "Messages that the API accepted, in the second of its answer. Dashed: what the scenario asks for on average; \
+         when each message falls due is up to chance, unless its arrivals are even.{}",
         time.bin_note("the mean")
     );
-    let mut table = Table::new(&["Time", "#Due a second", "#Accepted a second"]);
-    let due_bins = due;
-    let rows = time.rows.rate(counts(&line.sends_due)).into_iter().zip(time.rows.rate(counts(&line.sends)));
-    for (at, (due, sent)) in time.row_times().into_iter().zip(rows) {
-        table.row([at, rated(due), rated(sent)]);
+    let mut table = Table::new(&["Time", "#Asked a second", "#Due a second", "#Accepted a second"]);
+    let columns = [&line.sends_asked, &line.sends_due, &line.sends].map(|values| time.rows.rate(counts(values)));
+    for (row, at) in time.row_times().into_iter().enumerate() {
+        let cell = |column: usize| rated(columns[column].get(row).copied().flatten());
+        table.row([at, cell(0), cell(1), cell(2)]);
     }
     let alternative = format!("Messages a second over time. {title}.");
     Figure::new("messages", title, caption, alternative, &time.chart(y, marks, labels, 110.0))
         .with_table(table)
-        .over_time("per_s", [("accepted", accepted), ("due", due_bins)])
+        .over_time("per_s", [("accepted", accepted), ("asked", asked)])
         .part()
+}
+
+fn messages_title(sent: u64, due: u64) -> String {
+    match (sent, due) {
+        (0, 0) => "No message fell due".into(),
+        (sent, due) if sent >= due => format!("All {} that fell due were accepted", messages_words(sent)),
+        (sent, due) => format!("{} of {} that fell due were accepted", format::count(sent), messages_words(due)),
+    }
 }
 
 fn messages_words(n: u64) -> String {

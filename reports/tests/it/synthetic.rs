@@ -288,6 +288,7 @@ fn timeline(shape: &Shape, random: &mut Dice) -> Timeline {
     Timeline {
         users_planned: seconds.iter().map(|s| planned(*s)).collect(),
         users_connected: connected,
+        sends_asked: due.clone(),
         sends_due: due.clone(),
         sends: due,
         errors: vec![0; seconds.len()],

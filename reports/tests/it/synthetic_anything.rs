@@ -22,6 +22,7 @@ pub(crate) fn anything(seed: u64) -> RunResult {
         seconds: (0..dice.below(9) as u32).map(|s| s * [1, 1, 4, 500_000_000][dice.below(4)]).collect(),
         users_planned: lots(&mut dice),
         users_connected: lots(&mut dice),
+        sends_asked: lots(&mut dice),
         sends_due: lots(&mut dice),
         sends: lots(&mut dice),
         deliveries: lots(&mut dice),

@@ -71,7 +71,7 @@ impl Asked<'_> {
                     Err((format!("`{name}` is counted by the bundled chat server only"), hint.into()))
                 }
             }
-            Counter::Sent if !self.does(is_send) => self.nobody("sends messages", "a `send`"),
+            Counter::Sent | Counter::SendsDue if !self.does(is_send) => self.nobody("sends messages", "a `send`"),
             Counter::MessagesReceived if !self.receives() => self.receives_nothing(),
             Counter::Acted if !self.does(|kind| !is_send(kind)) => {
                 self.nobody("reacts, types or reads", "a `react`, `typing` or `read`")

@@ -122,6 +122,8 @@ async fn everybody_gets_everything_and_the_books_say_so() {
         count(Counter::Acted)
     );
     assert_eq!(count(Counter::Due), 40 + count(Counter::Sent) + count(Counter::Acted) + count(Counter::Dropped));
+    let unsent = count(Counter::SendsDue) - count(Counter::Sent);
+    assert!(unsent <= count(Counter::Dropped), "every message that was due is sent or dropped: {unsent}");
     assert_eq!(samples(&all, Metric::Lag), count(Counter::Due));
     assert!(count(Counter::Expected) > 1_000);
     assert_eq!(count(Counter::Expected), count(Counter::Delivered));
