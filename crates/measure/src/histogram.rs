@@ -53,8 +53,19 @@ impl Histogram {
     }
 
     /// The value below or at which the fraction `quantile` (0 to 1) of the samples lies, in microseconds; 0 if empty.
+    ///
+    /// It is the sample at the rank nearest to `quantile` × count, halves up, as in HdrHistogram's libraries for C, Go,
+    /// JavaScript and Python, so that they say the same of our files to the last digit. Those for Java and Rust round the
+    /// rank up, which is at most one sample further.
     pub fn quantile(&self, quantile: f64) -> u64 {
-        self.0.value_at_quantile(quantile)
+        let count = self.count() as f64;
+        if quantile <= 0.0 || count == 0.0 {
+            return self.0.value_at_quantile(0.0);
+        }
+        // In the order in which those compute it: of 500 samples, 99.9 % is a half, and the last bit decides.
+        let rank = ((quantile.min(1.0) * 100.0) * count / 100.0 + 0.5).floor().max(1.0);
+        // The library rounds up, and what it rounds lies in the middle between two ranks here.
+        self.0.value_at_quantile((rank - 0.5) / count)
     }
 
     /// The arithmetic mean, in microseconds; 0 if empty.
@@ -125,6 +136,21 @@ mod tests {
         }
         assert_eq!(Histogram::decode(&h.encode()).unwrap(), h);
         assert_eq!(h.count(), 21);
+    }
+
+    #[test]
+    fn a_quantile_is_the_sample_at_the_nearest_rank() {
+        let mut h = Histogram::new();
+        assert_eq!((h.quantile(0.5), h.quantile(0.0)), (0, 0), "of nothing");
+        for n in 1..=1_000_u64 {
+            h.record(n);
+            // The formula of `get_target_count_at_percentile` in PyPI's hdrhistogram, and of C's `hdr_value_at_percentile`.
+            let rank = |percentile: f64| ((percentile * n as f64 / 100.0 + 0.5) as u64).max(1);
+            for (quantile, percentile) in [(0.5, 50.0), (0.9, 90.0), (0.99, 99.0), (0.999, 99.9), (0.9999, 99.99)] {
+                assert_eq!(h.quantile(quantile), rank(percentile), "{percentile} % of {n}");
+            }
+            assert_eq!((h.quantile(0.0), h.quantile(1.0), h.quantile(2.0)), (1, n, n));
+        }
     }
 
     #[test]

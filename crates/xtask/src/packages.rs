@@ -1,9 +1,10 @@
 //! What the tests need beside Rust: a browser that opens the report, and programs that know nothing of throng to speak
 //! to its chat server.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{repo, steps};
 
@@ -18,13 +19,23 @@ const NEEDED: &[Needed] = &[
     Needed { why: "opens the report in a real browser", debian: "chromium", there: browser },
     Needed { why: "an independent WebSocket client", debian: "python3-websockets", there: python_websockets },
     Needed { why: "an independent HTTP client", debian: "curl", there: || answers("curl", &["--version"]) },
+    Needed { why: "an independent reader of our histograms goes into one", debian: "python3-venv", there: venvs },
 ];
 
-/// Installs what is missing when root, and otherwise says what to install.
+/// PyPI's HdrHistogram, which reads `intervals.hlog` in a test.
+const HDRHISTOGRAM: &str = "hdrhistogram==0.10.8";
+
+/// Installs what is missing: Debian's packages when root, and otherwise says what to install; PyPI's into a virtual
+/// environment of ours.
 ///
 /// # Errors
 /// When something is missing and could not be installed.
 pub(crate) fn ensure() -> Result<String> {
+    let debian = ensure_debian()?;
+    Ok(if ensure_hdrhistogram()? { format!("{debian}; {HDRHISTOGRAM} from PyPI") } else { debian })
+}
+
+fn ensure_debian() -> Result<String> {
     let missing: Vec<&Needed> = NEEDED.iter().filter(|n| !(n.there)()).collect();
     if missing.is_empty() {
         return Ok("all there".to_owned());
@@ -52,6 +63,35 @@ pub(crate) fn ensure() -> Result<String> {
     Ok(format!("installed {names}"))
 }
 
+/// Whether it had to be installed.
+fn ensure_hdrhistogram() -> Result<bool> {
+    let venv = venv()?;
+    let python = venv.join("bin/python").display().to_string();
+    let has = |python: &str| answers(python, &["-c", "import hdrh"]);
+    if has("python3") || has(&python) {
+        return Ok(false);
+    }
+    println!(
+        "missing: {HDRHISTOGRAM} (an independent reader of our histograms); installing it into {}",
+        venv.display()
+    );
+    steps::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", HDRHISTOGRAM];
+    steps::run(Command::new(&python).args(pip)).with_context(|| {
+        format!("where PyPI can't be reached, give the python3 in the path a package of {HDRHISTOGRAM} by other means")
+    })?;
+    if !has(&python) {
+        bail!("pip succeeded, but {python} can still not import hdrh");
+    }
+    Ok(true)
+}
+
+/// Beside what cargo builds, where the test looks for it, too: it lies as far above us as above the test's binary.
+fn venv() -> Result<PathBuf> {
+    let us = std::env::current_exe().context("our own program can't be found")?;
+    Ok(us.ancestors().nth(2).context("our own program lies in no target directory")?.join("python"))
+}
+
 fn answers(program: &str, args: &[&str]) -> bool {
     let status = Command::new(program)
         .args(args)
@@ -70,6 +110,11 @@ fn browser() -> bool {
 /// Debian's module belongs to Debian's Python, which may not be the first in the path.
 fn python_websockets() -> bool {
     ["python3", "/usr/bin/python3"].iter().any(|p| answers(p, &["-c", "import websockets"]))
+}
+
+/// Whether there is no need of a virtual environment any more, or one can be made.
+fn venvs() -> bool {
+    answers("python3", &["-c", "import hdrh"]) || answers("python3", &["-c", "import venv, ensurepip"])
 }
 
 fn is_root() -> bool {

@@ -2,6 +2,7 @@
 
 mod chat_server;
 mod harness;
+mod hlog;
 mod killed;
 mod passes;
 mod refused;
