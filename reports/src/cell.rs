@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use measure::Timestamp;
+use proto::otlp::ResourceMetrics;
 use proto::telemetry::{
     CloseReply, CloseRequest, Goodbye, LiveReply, NoteRequest, OpenRequest, SealedInterval, SourceHello,
 };
@@ -14,9 +16,13 @@ use crate::close;
 use crate::files;
 use crate::journal::{Event, Journal};
 use crate::live::live;
+use crate::otlp;
 use crate::run::RunState;
 use crate::store::Refusal;
 use crate::summary::so_far;
+
+/// How often a collector is asked to take the last numbers of a run.
+const LAST_TRIES: u32 = 12;
 
 /// A run.
 #[derive(Debug)]
@@ -28,13 +34,26 @@ pub(crate) struct RunCell {
     closing: tokio::sync::Mutex<()>,
     /// The file that says that the run is open.
     entry: PathBuf,
+    /// Whether somebody wants the numbers of the run once more when it has ended.
+    pushes: bool,
 }
 
 #[derive(Debug)]
 enum Stage {
     Open(Box<OpenRun>),
     Closing,
-    Closed(Box<(CloseReply, LiveReply)>),
+    Closed(Box<Closed>),
+}
+
+/// What is left of a run in memory.
+#[derive(Clone, Debug)]
+struct Closed {
+    reply: CloseReply,
+    live: LiveReply,
+    /// Its numbers, until a collector has them.
+    last: Option<ResourceMetrics>,
+    /// How often a collector did not take them.
+    misses: u32,
 }
 
 /// A run that is open: its state, and the journal that the state can be made from again.
@@ -56,10 +75,10 @@ impl OpenRun {
 }
 
 impl RunCell {
-    /// A run that is open, marked so by the file `entry`.
-    pub(crate) fn new(state: RunState, journal: Journal, entry: PathBuf) -> Self {
+    /// A run that is open, marked so by the file `entry`. With `pushes`, its last numbers are kept for a collector.
+    pub(crate) fn new(state: RunState, journal: Journal, entry: PathBuf, pushes: bool) -> Self {
         let stage = Mutex::new(Stage::Open(Box::new(OpenRun { state, journal })));
-        Self { stage, changed: Notify::new(), closing: tokio::sync::Mutex::default(), entry }
+        Self { stage, changed: Notify::new(), closing: tokio::sync::Mutex::default(), entry, pushes }
     }
 
     /// Whether nothing is taken any more.
@@ -124,12 +143,47 @@ impl RunCell {
         self.with(|run| run.take(Event::Note(note)))
     }
 
+    /// Something happened at the newest second that is complete.
+    ///
+    /// # Errors
+    /// See [`Self::open_again`].
+    pub(crate) fn note_now(&self, kind: &str, text: String) -> Result<(), Refusal> {
+        self.with(|run| {
+            let since = Duration::from_secs(run.state.complete().into());
+            let at_ns = (Timestamp::from_nanos(run.state.opened.request.start_ns) + since).as_nanos();
+            run.take(Event::Note(NoteRequest { run: self.name(), at_ns, kind: kind.to_owned(), text }))
+        })
+    }
+
+    /// The last numbers of a run that has ended, if no collector has them yet.
+    pub(crate) fn last_numbers(&self) -> Option<ResourceMetrics> {
+        match &*self.lock() {
+            Stage::Closed(closed) => closed.last.clone(),
+            Stage::Open(_) | Stage::Closing => None,
+        }
+    }
+
+    /// A collector did not take the last numbers; it is not asked for ever.
+    pub(crate) fn miss_last_numbers(&self) {
+        if let Stage::Closed(closed) = &mut *self.lock() {
+            closed.misses += 1;
+            closed.last.take_if(|_| closed.misses >= LAST_TRIES);
+        }
+    }
+
+    /// A collector has the last numbers.
+    pub(crate) fn forget_last_numbers(&self) {
+        if let Stage::Closed(closed) = &mut *self.lock() {
+            closed.last = None;
+        }
+    }
+
     /// The numbers of this second; of a closed run, those of its last.
     pub(crate) fn live(&self) -> LiveReply {
         match &*self.lock() {
             Stage::Open(run) => live(&run.state),
             Stage::Closing => LiveReply::default(),
-            Stage::Closed(last) => last.1.clone(),
+            Stage::Closed(last) => last.live.clone(),
         }
     }
 
@@ -178,20 +232,25 @@ impl RunCell {
     pub(crate) async fn close(&self, request: CloseRequest) -> Result<CloseReply, Refusal> {
         let _one = self.closing.lock().await;
         if let Stage::Closed(last) = &*self.lock() {
-            return Ok(last.0.clone());
+            return Ok(last.reply.clone());
         }
         self.wait(&request).await;
         let Stage::Open(mut run) = std::mem::replace(&mut *self.lock(), Stage::Closing) else {
             return Err(Refusal::Closed(self.name()));
         };
+        let pushes = self.pushes;
         let closed = tokio::task::spawn_blocking(move || {
-            let last = live(&run.state);
+            let live = live(&run.state);
             let reply = run.take(Event::Closed(request.clone())).and_then(|()| close::write(&mut run.state, &request));
-            (run, reply.map(|reply| (reply, last)))
+            let last = pushes.then(|| otlp::metrics(&run.state));
+            (run, reply.map(|reply| Closed { reply, live, last, misses: 0 }))
         });
-        let (run, reply) = closed.await.map_err(|e| Refusal::Report(e.into()))?;
-        let (stage, answer) = match reply {
-            Ok(last) => (Stage::Closed(Box::new(last.clone())), Ok(last.0)),
+        let (run, closed) = closed.await.map_err(|e| Refusal::Report(e.into()))?;
+        let (stage, answer) = match closed {
+            Ok(closed) => {
+                let reply = closed.reply.clone();
+                (Stage::Closed(Box::new(closed)), Ok(reply))
+            }
             Err(e) => (Stage::Open(run), Err(e)),
         };
         *self.lock() = stage;

@@ -5,26 +5,14 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
-use measure::{Counter, Gauge};
+use measure::Counter;
 
 use crate::latency::by_metric;
+use crate::levels;
 use crate::run::RunState;
 
 /// What a scrape asks of each distribution.
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
-
-/// Levels of the load and of the service, added up over sources.
-const LEVELS: [Gauge; 5] =
-    [Gauge::UsersPlanned, Gauge::UsersConnected, Gauge::Watching, Gauge::InFlight, Gauge::NodeConnections];
-
-/// Levels of each source.
-const OF_SOURCES: [Gauge; 5] = [
-    Gauge::ProcessCpuMilli,
-    Gauge::ProcessRssBytes,
-    Gauge::HostCpuMilli,
-    Gauge::HostMemoryUsedBytes,
-    Gauge::ClockBoundNanos,
-];
 
 /// The families of a scrape.
 #[derive(Debug, Default)]
@@ -49,18 +37,12 @@ impl Exposition {
             let (family, total) = (format!("throng_{counter}_total"), run.total(*counter));
             self.sample(&family, "", Kind::Counter, counter.meaning(), &labels, total);
         }
-        let newest = run.slots.at(run.complete().saturating_sub(1));
-        let level = |source: usize, gauge: Gauge| newest.and_then(|slot| slot.level(source, gauge));
-        for gauge in LEVELS {
-            let sum: i64 = (0..run.sources.len()).filter_map(|source| level(source, gauge)).sum();
-            self.sample(&format!("throng_{gauge}"), "", Kind::Gauge, gauge.meaning(), &labels, sum);
+        for (gauge, level) in levels::of_the_run(run) {
+            self.sample(&format!("throng_{gauge}"), "", Kind::Gauge, gauge.meaning(), &labels, level);
         }
-        for (index, source) in run.sources.iter().enumerate() {
+        for (source, gauge, level) in levels::of_sources(run) {
             let labels = [("run", name), ("source", source.name()), ("host", source.hello.host.as_str())];
-            for gauge in OF_SOURCES {
-                let Some(level) = level(index, gauge) else { continue };
-                self.sample(&format!("throng_{gauge}"), "", Kind::Gauge, gauge.meaning(), &labels, level);
-            }
+            self.sample(&format!("throng_{gauge}"), "", Kind::Gauge, gauge.meaning(), &labels, level);
         }
         for (metric, histogram) in by_metric(run.totals.histograms.iter().chain(&run.fanouts.histograms)) {
             let (family, meaning) = (format!("throng_{metric}_seconds"), metric.meaning());

@@ -17,6 +17,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use crate::ingest::Ingest;
 use crate::live_page;
 use crate::opened::understand;
+use crate::push::{Collector, Pusher};
 use crate::scrape;
 use crate::service::Service;
 use crate::store::{Refusal, Store};
@@ -26,6 +27,9 @@ const GOODBYES_MS: u32 = 800;
 
 /// A data plane that is told to go is gone after so long, rendered or not: whoever stopped it may kill it soon after.
 const GONE_AFTER: Duration = Duration::from_millis(3_000);
+
+/// What a collector may take for the last numbers; on top, and still within the four seconds that everybody has.
+const LAST_PUSH: Duration = Duration::from_millis(600);
 
 /// How often an idle connection is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -39,6 +43,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// Where to answer Prometheus at `/metrics`; `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// The OpenTelemetry collector to push to; `None`: nobody.
+    pub collector: Option<Collector>,
 }
 
 /// A data plane that has its port and its runs, and doesn't serve yet.
@@ -46,6 +52,7 @@ pub struct Config {
 pub struct DataPlane {
     listener: TcpListener,
     metrics: Option<TcpListener>,
+    collector: Option<Collector>,
     store: Arc<Store>,
 }
 
@@ -55,15 +62,15 @@ impl DataPlane {
     /// # Errors
     /// When the directory can't be written or the port is taken, with what to do about it.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
-        let dir = config.dir.clone();
-        let store = tokio::task::spawn_blocking(move || Store::recover(&dir, understand)).await?;
+        let (dir, pushes) = (config.dir.clone(), config.collector.is_some());
+        let store = tokio::task::spawn_blocking(move || Store::recover(&dir, understand, pushes)).await?;
         let store = store.map_err(|e| unwritable(&config.dir, &e))?;
         let listener = listen(config.listen).await?;
         let metrics = match config.metrics_listen {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        Ok(Self { listener, metrics, store: Arc::new(store) })
+        Ok(Self { listener, metrics, collector: config.collector, store: Arc::new(store) })
     }
 
     /// Where it listens.
@@ -92,7 +99,8 @@ impl DataPlane {
     /// # Errors
     /// When serving ends by itself.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { listener, metrics, store } = self;
+        let Self { listener, metrics, collector, store } = self;
+        let mut pusher = collector.map(|collector| Pusher::new(collector, store.clone()));
         let telemetry =
             TelemetryServer::new(Ingest::new(store.clone())).max_decoding_message_size(proto::MESSAGE_BYTES_MAX);
         let plane =
@@ -109,13 +117,26 @@ impl DataPlane {
             ended = &mut server => return ended.context("the data plane's server ended"),
             ended = scrape::serve(metrics, store.clone()) => return ended,
             () = live_page::keep(&store) => {}
+            () = pushing(pusher.as_mut()) => {}
             () = shutdown => {}
         }
         // It goes on serving meanwhile, so that those who have something left to ship still can.
         tokio::select! {
             ended = &mut server => ended.context("the data plane's server ended"),
-            () = close_all(&store) => Ok(()),
+            () = async {
+                close_all(&store).await;
+                if let Some(pusher) = &mut pusher {
+                    pusher.finish(LAST_PUSH).await;
+                }
+            } => Ok(()),
         }
+    }
+}
+
+async fn pushing(pusher: Option<&mut Pusher>) {
+    match pusher {
+        Some(pusher) => pusher.keep().await,
+        None => std::future::pending().await,
     }
 }
 

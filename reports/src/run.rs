@@ -133,6 +133,11 @@ impl RunState {
         self.events.push(EventInfo { at_s, kind: kind.to_owned(), text });
     }
 
+    /// Whether something of this kind has happened.
+    pub(crate) fn has_event(&self, kind: &str) -> bool {
+        self.events.iter().any(|event| event.kind == kind)
+    }
+
     /// Makes the fan-out of all messages final; nothing more will come.
     pub(crate) fn finish(&mut self) {
         let rest = self.fanout.settle_all();

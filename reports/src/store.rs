@@ -58,6 +58,8 @@ impl Refusal {
 pub(crate) struct Store {
     dir: PathBuf,
     parse: Parse,
+    /// Whether the last numbers of each run are kept for a collector.
+    pushes: bool,
     runs: Mutex<HashMap<String, Arc<RunCell>>>,
 }
 
@@ -66,11 +68,11 @@ impl Store {
     ///
     /// # Errors
     /// When the directory can't be written.
-    pub(crate) fn recover(dir: &Path, parse: Parse) -> Result<Self, Refusal> {
+    pub(crate) fn recover(dir: &Path, parse: Parse, pushes: bool) -> Result<Self, Refusal> {
         let open = dir.join(OPEN_RUNS);
         files::writable(dir).and_then(|()| std::fs::create_dir_all(&open)).map_err(|e| Refusal::disk(dir, e))?;
         let dir = dir.canonicalize().map_err(|e| Refusal::disk(dir, e))?;
-        let store = Self { dir, parse, runs: Mutex::default() };
+        let store = Self { dir, parse, pushes, runs: Mutex::default() };
         for entry in std::fs::read_dir(&open).map_err(|e| Refusal::disk(&open, e))?.flatten() {
             let run = entry.file_name().to_string_lossy().into_owned();
             match store.reopen(&run, &entry.path()) {
@@ -102,7 +104,7 @@ impl Store {
         let mut state = state.ok_or_else(|| anyhow::anyhow!("its journal is of another run"))?;
         let text = "the data plane was started again and read the run's journal".to_owned();
         state.event(f64::from(state.complete()), "data_plane_back", text);
-        Ok(RunCell::new(state, journal, entry.to_owned()))
+        Ok(RunCell::new(state, journal, entry.to_owned(), self.pushes))
     }
 
     /// Opens a run, or finds that it is open.
@@ -127,7 +129,7 @@ impl Store {
         files::write(&entry, dir.to_string_lossy().as_bytes()).map_err(|e| Refusal::disk(&entry, e))?;
         let run = request.run.clone();
         let state = RunState::new(Opened { request, scenario: scenario.into(), dir });
-        let cell = Arc::new(RunCell::new(state, journal, entry));
+        let cell = Arc::new(RunCell::new(state, journal, entry, self.pushes));
         runs.insert(run, cell.clone());
         Ok(cell)
     }
@@ -157,6 +159,11 @@ impl Store {
     /// The runs that are open.
     pub(crate) fn open_runs(&self) -> Vec<Arc<RunCell>> {
         self.lock().values().filter(|cell| !cell.is_closed()).cloned().collect()
+    }
+
+    /// All runs, those that are over included.
+    pub(crate) fn all_runs(&self) -> Vec<Arc<RunCell>> {
+        self.lock().values().cloned().collect()
     }
 
     /// The runs directory.

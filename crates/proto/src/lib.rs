@@ -13,6 +13,12 @@ pub mod telemetry {
     tonic::include_proto!("throng.telemetry.v1");
 }
 
+/// OpenTelemetry's protocol, as far as we speak it: the data plane pushes, a collector takes.
+pub mod otlp {
+    #![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
+    tonic::include_proto!("opentelemetry.proto.collector.metrics.v1");
+}
+
 /// The largest message on any of the streams: an interval of a few dozen histograms (4 to 10 KB each) and ten thousand
 /// receipts stays below 8 MiB; a scenario is at most 1 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;

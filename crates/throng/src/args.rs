@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use reports::Collector;
 use truth::{Delay, OneIn, StallSpec};
 
 /// Load and latency testing for chat and other realtime services.
@@ -85,6 +86,9 @@ pub(crate) struct RunArgs {
     /// How many workers [default: by users, files and cores].
     #[arg(long, env = "THRONG_WORKERS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) workers: Option<u32>,
+    /// Push the numbers to the OpenTelemetry collector with this OTLP/gRPC receiver while the run is on.
+    #[arg(long, env = "THRONG_OTLP_ENDPOINT", value_name = "URL", value_parser = collector)]
+    pub(crate) otlp_endpoint: Option<Collector>,
     /// Open the report in a browser at the end.
     #[arg(long)]
     pub(crate) open: bool,
@@ -188,6 +192,10 @@ fn share(text: &str) -> Result<f64, String> {
     value.ok().filter(|v| v.is_finite() && *v >= 0.0).ok_or_else(|| "write a share such as 10% or 0.1".to_owned())
 }
 
+fn collector(url: &str) -> Result<Collector, String> {
+    Collector::new(url, Collector::EVERY)
+}
+
 /// `throng export`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ExportArgs {
@@ -267,6 +275,10 @@ pub(crate) struct DataPlaneArgs {
     /// Where to answer Prometheus at /metrics while a run is on [default: nowhere].
     #[arg(long, env = "THRONG_METRICS_LISTEN", value_name = "ADDR")]
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Push the numbers of open runs to the OpenTelemetry collector with this OTLP/gRPC receiver, every 5 seconds
+    /// [default: nowhere].
+    #[arg(long, env = "THRONG_OTLP_ENDPOINT", value_name = "URL", value_parser = collector)]
+    pub(crate) otlp_endpoint: Option<Collector>,
     #[command(flatten)]
     pub(crate) role: RoleArgs,
 }
@@ -364,6 +376,8 @@ mod tests {
             "throng export r --format csv --out r.csv",
             "throng test-target --delay bimodal(5ms,200ms,0.1) --stall 1.4s@10s --drop 1/10000 --swap 500 --seed 3",
             "throng token ann --api-secret-file f",
+            "throng run s.yaml --otlp-endpoint http://127.0.0.1:4317",
+            "throng data-plane --otlp-endpoint http://collector:4317 --listen 127.0.0.1:0",
             "throng token --server",
             "throng worker --control-plane http://c --until-stdin-closes --log debug",
         ] {
@@ -382,6 +396,7 @@ mod tests {
             "throng test-target --delay slow",
             "throng test-target --stall 1.4s",
             "throng compare a b --tolerance much",
+            "throng run s.yaml --otlp-endpoint 127.0.0.1:4317",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

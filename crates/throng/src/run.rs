@@ -87,6 +87,10 @@ impl Session<'_> {
                 return Err(Failure::new(Exit::Usage, text));
             }
             Some(url) => {
+                if self.args.otlp_endpoint.is_some() {
+                    progress
+                        .say(&format!("the data plane of {url} pushes to the collector that it was told of, not here"));
+                }
                 self.dir.clone_from(&self.args.out);
                 url.clone()
             }
@@ -121,7 +125,8 @@ impl Session<'_> {
         self.id = directory::id(&self.loaded.scenario.name);
         let dir = directory::make(self.args.out.as_deref(), &self.id)?;
         progress.say(&format!("run {} in {}", self.id, dir.display()));
-        let plan = fleet::Plan { dir: dir.clone(), workers, chat_server: chosen.bundled() };
+        let collector = self.args.otlp_endpoint.as_ref().map(|collector| collector.url().to_owned());
+        let plan = fleet::Plan { dir: dir.clone(), workers, chat_server: chosen.bundled(), collector };
         self.dir = Some(dir);
         let fleet = Fleet::start(plan).await.or_exit(Exit::Unavailable)?;
         if let Some(page) = &fleet.page {

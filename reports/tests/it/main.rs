@@ -6,6 +6,7 @@ mod closing;
 mod comparison;
 mod conservation;
 mod measured;
+mod otlp;
 mod plane;
 mod render;
 mod render_browser;

@@ -9,7 +9,7 @@ use proto::telemetry::data_plane_client::DataPlaneClient;
 use proto::telemetry::shipment::Shipment as Kind;
 use proto::telemetry::telemetry_client::TelemetryClient;
 use proto::telemetry::{CloseReply, CloseRequest, Goodbye, OpenRequest, SealedInterval, Shipment, SourceHello};
-use reports::{Config, DataPlane};
+use reports::{Collector, Config, DataPlane};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -48,11 +48,17 @@ pub(crate) struct Plane {
 
 impl Plane {
     pub(crate) fn start(dir: &Path, port: u16) -> Self {
+        Self::start_with(dir, port, None)
+    }
+
+    /// One that pushes to a collector.
+    pub(crate) fn start_with(dir: &Path, port: u16, collector: Option<Collector>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let config = Config {
             listen: ([127, 0, 0, 1], port).into(),
             dir: dir.to_owned(),
             metrics_listen: Some(([127, 0, 0, 1], 0).into()),
+            collector,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let (plane, address, metrics) = std::thread::scope(|scope| {

@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) workers: u32,
     /// Whether the bundled chat server is measured.
     pub(crate) chat_server: bool,
+    /// The OpenTelemetry collector that the data plane pushes to.
+    pub(crate) collector: Option<String>,
 }
 
 /// The bundled chat server, as clients reach it.
@@ -69,22 +71,23 @@ impl Fleet {
     /// # Errors
     /// When one doesn't; with the last lines of its log.
     pub(crate) async fn start(plan: Plan) -> Result<Self> {
-        let Plan { dir, workers, chat_server } = plan;
+        let Plan { dir, workers, chat_server, collector } = plan;
         let logs = dir.join("logs");
         std::fs::create_dir_all(&logs).with_context(|| format!("can't make the directory {}", logs.display()))?;
         let (tell, ended) = mpsc::channel(64);
         let any = ["--listen", "127.0.0.1:0"];
         // It remembers open runs in this directory, where no other throng's data plane finds them.
-        let runs_dir = [OsString::from("--runs-dir"), dir.clone().into_os_string()];
+        let mut always = vec![OsString::from("--runs-dir"), dir.clone().into_os_string()];
+        always.extend(collector.iter().flat_map(|url| ["--otlp-endpoint".into(), url.into()]));
         let mut data_plane_spec = spec("data-plane", Role::DataPlane, any);
-        data_plane_spec.flags.extend(runs_dir.clone());
+        data_plane_spec.flags.extend(always.clone());
         let (data_plane, bundled) = tokio::try_join!(Child::start(&data_plane_spec, &logs, tell.clone()), async {
             if chat_server { start_chat_server(&logs, &tell).await.map(Some) } else { Ok(None) }
         })?;
         let data_plane_address = address(&data_plane, "listen")?;
         // The probes know it by this address, so it comes back there.
         data_plane_spec = spec("data-plane", Role::DataPlane, ["--listen", &data_plane_address]);
-        data_plane_spec.flags.extend(runs_dir);
+        data_plane_spec.flags.extend(always);
         let data_plane_url = format!("http://{data_plane_address}");
         let mut flags = flags(any);
         flags.extend(self::flags(["--web-listen", "127.0.0.1:0", "--data-plane", &data_plane_url]));

@@ -14,7 +14,12 @@ use crate::lifeline;
 /// When the address is taken, the directory can't be written, or serving fails.
 pub(crate) async fn data_plane(args: &DataPlaneArgs) -> Result<Exit, Failure> {
     let end = lifeline::token(args.role.until_stdin_closes).or_exit(Exit::Unexpected)?;
-    let config = Config { listen: args.listen, dir: args.runs_dir.clone(), metrics_listen: args.metrics_listen };
+    let config = Config {
+        listen: args.listen,
+        dir: args.runs_dir.clone(),
+        metrics_listen: args.metrics_listen,
+        collector: args.otlp_endpoint.clone(),
+    };
     let bound = DataPlane::bind(config).await.or_exit(Exit::Unavailable)?;
     let listen = bound.local_addr().or_exit(Exit::Unexpected)?.to_string();
     let mut ready = json!({"role": "data-plane", "listen": listen, "dir": bound.dir().display().to_string()});
