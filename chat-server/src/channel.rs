@@ -9,7 +9,7 @@ mod reactions;
 mod reads;
 mod window;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
@@ -24,6 +24,7 @@ pub(crate) use window::{Entry, Window};
 
 use crate::hub::Outgoing;
 use crate::record::Record;
+use crate::skip_list::SkipList;
 use crate::time::Date;
 
 /// What an operation has done.
@@ -64,7 +65,8 @@ pub(crate) struct Channel {
     pub(crate) created_by: Option<User>,
     pub(crate) last_message_at: Option<String>,
     pub(crate) custom: Map<String, Value>,
-    pub(crate) members: BTreeMap<String, api::Member>,
+    /// By user id.
+    pub(crate) members: SkipList<String, api::Member>,
     pub(crate) reads: HashMap<String, Read>,
     pub(crate) window: Window,
     pub(crate) log: EventLog,
@@ -90,7 +92,7 @@ impl Channel {
             created_by,
             last_message_at: None,
             custom: Map::new(),
-            members: BTreeMap::new(),
+            members: SkipList::new(),
             reads: HashMap::new(),
             window: Window::new(bounds.window_messages),
             log: EventLog::new(bounds.log_events, bounds.log_bytes),

@@ -30,9 +30,6 @@ pub(crate) async fn query(State(app): State<Arc<App>>, call: Call) -> Result<Ans
     let limit = super::users::number(&payload, "limit")?.unwrap_or(limits::MEMBERS).min(limits::MEMBERS);
     let offset = super::users::number(&payload, "offset")?.unwrap_or(0);
     let after = text("user_id_gt").unwrap_or_default();
-    let state = cell.lock();
-    let from = (std::ops::Bound::Excluded(after.as_str()), std::ops::Bound::Unbounded);
-    let members = state.channel.members.range::<str, _>(from).skip(offset).take(limit);
-    let members = members.map(|(_, member)| member.clone()).collect();
+    let members = cell.lock().channel.members_page(&after, offset, limit);
     Ok(call.ok(MembersAnswer { members, duration: String::new() }))
 }

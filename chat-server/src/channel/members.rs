@@ -61,6 +61,12 @@ impl Channel {
         Ok(step)
     }
 
+    /// A page of members in the order of their ids: after `after`, without the first `offset` of those.
+    pub(crate) fn members_page(&self, after: &str, offset: usize, limit: usize) -> Vec<Member> {
+        let first = self.members.rank_behind(after).saturating_add(offset);
+        self.members.from(first).take(limit).map(|(_, member)| member.clone()).collect()
+    }
+
     fn emit_member(&mut self, step: &mut Step<()>, kind: &str, member: User, by: &User, at: &Date) {
         let mut event = self.event(kind, at);
         event.user = Some(by.clone());

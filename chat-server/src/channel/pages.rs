@@ -4,7 +4,7 @@ use wire::api::ReadState;
 use wire::event::Message;
 use wire::limits;
 
-use super::Channel;
+use super::{Channel, Entry};
 
 /// Which places of a channel a page covers.
 #[derive(Clone, Copy, Debug)]
@@ -20,22 +20,19 @@ pub(crate) struct Span {
 impl Channel {
     /// What is in memory of a page, oldest first: answers to `parent`, or what is no answer.
     pub(crate) fn page(&self, span: &Span, parent: Option<&str>) -> Vec<Message> {
-        let wanted = |message: &&Message| message.parent_id.as_deref() == parent;
+        let message = |(_, entry): (u64, &Entry)| entry.message.clone();
         if let Some(from) = span.from {
-            let from = from.max(self.window.oldest());
-            let count = usize::try_from(span.to.saturating_sub(from)).unwrap_or(usize::MAX);
-            let newer = self.window.from(from).take(count).map(|entry| &entry.message);
-            return newer.filter(wanted).take(span.limit).cloned().collect();
+            let newer = self.window.from(from, parent).take_while(|(place, _)| *place < span.to);
+            return newer.take(span.limit).map(message).collect();
         }
-        let older = self.window.before(span.to).map(|entry| &entry.message).filter(wanted);
-        let mut messages: Vec<Message> = older.take(span.limit).cloned().collect();
+        let mut messages: Vec<Message> = self.window.before(span.to, parent).take(span.limit).map(message).collect();
         messages.reverse();
         messages
     }
 
     /// The newest messages whose text holds `lowercase`, newest first.
     pub(crate) fn search(&self, lowercase: &str, limit: usize) -> Vec<Message> {
-        let newest_first = self.window.before(self.window.end()).map(|entry| &entry.message);
+        let newest_first = self.window.newest_first().map(|entry| &entry.message);
         let hits = newest_first
             .filter(|message| message.deleted_at.is_none() && message.text.to_lowercase().contains(lowercase));
         hits.take(limit).cloned().collect()

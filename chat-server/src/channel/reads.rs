@@ -35,7 +35,7 @@ impl Channel {
         let end = self.window.end();
         let (place, message_id) = match up_to {
             Some((place, id)) => (place + 1, Some(id)),
-            None => (end, self.window.before(end).next().map(|entry| entry.message.id.clone())),
+            None => (end, self.window.newest_first().next().map(|entry| entry.message.id.clone())),
         };
         let read = Read { user: user.clone(), last_read: at.text.clone(), message_id, place };
         let mut step = Step::nothing(read.state(&self.window));

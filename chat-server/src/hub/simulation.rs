@@ -171,7 +171,7 @@ impl World {
 
     /// What messages show of their reactions and answers agrees with what there is.
     fn check_counts(&self) -> Result<(), TestCaseError> {
-        for entry in self.channel.window.from(0) {
+        for entry in self.channel.window.oldest_first() {
             let mut counts = BTreeMap::new();
             for reaction in &entry.reactions {
                 *counts.entry(reaction.kind.clone()).or_insert(0_u64) += 1;

@@ -34,7 +34,7 @@ pub(crate) fn load(app: &App, store: &Store) -> anyhow::Result<()> {
         if channel.window.oldest() > 0 {
             app.has_forgotten.store(true, std::sync::atomic::Ordering::Relaxed);
         }
-        let ids: Vec<String> = channel.window.from(0).map(|entry| entry.message.id.clone()).collect();
+        let ids: Vec<String> = channel.window.oldest_first().map(|entry| entry.message.id.clone()).collect();
         let cell = Arc::new(Cell::new(channel));
         for id in ids {
             app.messages.insert(id, cell.clone());

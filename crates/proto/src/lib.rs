@@ -19,7 +19,16 @@ pub mod otlp {
     tonic::include_proto!("opentelemetry.proto.collector.metrics.v1");
 }
 
-/// The largest message on any of the streams: an interval of a few dozen histograms (4 to 10 KB each) and ten thousand
+/// Edges and origin of a chat service.
+pub mod link {
+    #![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]
+    tonic::include_proto!("throng.link.v1");
+}
+
+/// The largest message between an edge and its origin: the answer to `POST /sync` has up to 64 MiB of events.
+pub const LINK_MESSAGE_BYTES_MAX: usize = 72 << 20;
+
+/// The largest message on any of the other streams: an interval of a few dozen histograms (4 to 10 KB each) and ten thousand
 /// receipts stays below 8 MiB; a scenario is at most 1 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
