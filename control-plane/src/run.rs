@@ -297,7 +297,10 @@ impl Run {
         }
         let up = answer.is_ok();
         match answer {
-            Ok(Some(reason)) if self.state == State::Running => self.stop(now, kind::ABORTED, reason, out),
+            Ok(Some(reason)) if self.state == State::Running => {
+                let at = self.start.map_or(0.0, |start| now.since(start).as_secs_f64());
+                self.stop(now, kind::ABORTED, format!("stopped at {at:.0} s: {reason}"), out);
+            }
             Err(why) if self.data_plane_up => {
                 let text = format!("the data plane does not answer ({why}); probes keep what they measure");
                 self.note(now, kind::DATA_PLANE_LOST, text, out);

@@ -11,7 +11,7 @@ const PENDING_MAX: usize = 200_000;
 const SLOWEST: usize = 10;
 
 /// A message may be received for so many seconds after its newest receipt before it is settled.
-const GRACE_S: u32 = 3;
+pub(crate) const GRACE_S: u32 = 3;
 
 /// A message that is still being received, or was.
 #[derive(Clone, Debug, Default, PartialEq)]

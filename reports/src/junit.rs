@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use crate::format;
 use crate::result::{Outcome, RunResult, ThresholdResult};
+use crate::verdict::windows;
 
 /// Writes the file.
 ///
@@ -46,11 +47,16 @@ fn held(threshold: &ThresholdResult, open: &str) -> String {
     let measured = threshold.measured.map(|m| format::in_unit(m, &threshold.unit));
     let said = match (threshold.held, measured) {
         (Some(true), _) => return format!("{open}/>"),
-        (_, Some(measured)) => format!("measured {measured}"),
-        (_, None) => "nothing was measured to judge it by".to_owned(),
+        (_, Some(measured)) => match &threshold.window {
+            Some(window) => format!("measured {measured} {}", windows(window)),
+            None => format!("measured {measured}"),
+        },
+        (_, None) if threshold.unjudged.is_empty() => "nothing was measured to judge it by".to_owned(),
+        (_, None) => threshold.unjudged.clone(),
     };
+    let stopped = if threshold.stopped_run { "; it stopped the run" } else { "" };
     let at = threshold.first_failed_at_s.map(|s| format!(", first at {}", format::run_time(f64::from(s))));
-    let said = text(&format!("{said}{}", at.unwrap_or_default()));
+    let said = text(&format!("{said}{}{stopped}", at.unwrap_or_default()));
     format!("{open}>\n      <failure type=\"threshold\" message=\"{said}\"/>\n    </testcase>")
 }
 

@@ -4,6 +4,7 @@ use measure::{Counter, Gauge, Histogram, Metric};
 use proto::telemetry::LiveReply;
 
 use crate::run::RunState;
+use crate::thresholds;
 
 /// Percentiles are of so many of the last complete seconds: one alone may hold a single message.
 const WINDOW_S: u32 = 3;
@@ -39,6 +40,6 @@ pub(crate) fn live(run: &RunState) -> LiveReply {
         errors: run.total(Counter::Errors),
         lost: run.total(Counter::Lost),
         delivered: run.total(Counter::Delivered),
-        abort: String::new(),
+        abort: thresholds::abort(run),
     }
 }

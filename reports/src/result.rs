@@ -194,8 +194,34 @@ pub struct ThresholdResult {
     pub limit: f64,
     /// `us`, `count`, or `per_s`.
     pub unit: String,
-    /// The second of the run in which it first did not hold, evaluated live.
+    /// The second of the run in which it first did not hold.
     pub first_failed_at_s: Option<u32>,
+    /// Of a threshold that must hold in every window: how many there were, and the worst; that is what was measured.
+    pub window: Option<WindowInfo>,
+    /// Why nothing was measured, in words; empty otherwise.
+    pub unjudged: String,
+    /// It was to stop the run when it failed, and did.
+    pub stopped_run: bool,
+}
+
+/// The windows of a threshold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WindowInfo {
+    /// Seconds that each is long.
+    pub length_s: u32,
+    /// Windows that were judged.
+    pub judged: u64,
+    /// Of these, windows in which it did not hold.
+    pub failed: u64,
+    /// Windows without a sample, which were not judged.
+    pub empty: u64,
+    /// What the worst one measured, in the unit of the limit.
+    pub worst: Option<f64>,
+    /// The first second of the worst one.
+    pub from_s: u32,
+    /// The second behind its last.
+    pub to_s: u32,
 }
 
 /// The run over time. Every vector has one value a second and the length of `seconds`.

@@ -13,12 +13,19 @@ use crate::journal::Event;
 use crate::result::EventInfo;
 use crate::slots::{Slots, Span};
 use crate::source::Source;
+use crate::thresholds::Watches;
 
 /// An interval so far behind the newest one is of a broken clock, and counts where the newest one counts.
 const LEAP_MAX: Duration = Duration::from_secs(86_400);
 
 /// A source that is so many seconds behind the newest is not waited for any more, where something waits for all.
 const STRAGGLER_S: u32 = 30;
+
+/// The kind of the note that says that a threshold with `abort` has stopped the run.
+pub(crate) const ABORTED: &str = "aborted";
+
+/// The kinds of notes after which there is no load.
+const STOPS: [&str; 2] = ["stopped", ABORTED];
 
 /// A run as it was opened.
 #[derive(Clone, Debug)]
@@ -50,12 +57,15 @@ pub(crate) struct RunState {
     pub events: Vec<EventInfo>,
     /// Intervals that came again.
     pub repeats: u64,
+    /// The scenario's thresholds, judged as the seconds become complete.
+    pub watches: Arc<Watches>,
     complete: u32,
 }
 
 impl RunState {
     /// A run of which nothing has come yet.
     pub(crate) fn new(opened: Opened) -> Self {
+        let watches = Arc::new(Watches::of(&opened.scenario));
         let mut run = Self {
             opened,
             sources: Vec::new(),
@@ -65,6 +75,7 @@ impl RunState {
             fanouts: Interval::default(),
             events: Vec::new(),
             repeats: 0,
+            watches,
             complete: 0,
         };
         run.expect();
@@ -142,6 +153,14 @@ impl RunState {
     pub(crate) fn finish(&mut self) {
         let rest = self.fanout.settle_all();
         self.record(&rest);
+        let (complete, stopped_s) = (self.complete, self.stopped_s());
+        Arc::make_mut(&mut self.watches).finish(complete, stopped_s);
+    }
+
+    /// The second from which on there is no load, because the run was told to stop.
+    pub(crate) fn stopped_s(&self) -> Option<u32> {
+        let stop = self.events.iter().find(|e| STOPS.contains(&e.kind.as_str()));
+        stop.map(|event| event.at_s.max(0.0) as u32)
     }
 
     /// How much has come: every interval and every event.
@@ -195,6 +214,7 @@ impl RunState {
             self.fanout.add(*key, receipt, span.middle);
         }
         self.slots.add(index, span, &interval);
+        Arc::make_mut(&mut self.watches).add(span.middle, &interval);
         let Interval { start, end, histograms, counters, .. } = interval;
         self.totals.merge(&Interval { start, end, histograms, counters, ..Interval::default() });
         self.advance();
@@ -218,6 +238,8 @@ impl RunState {
             self.complete = complete;
             let done = self.fanout.settle(complete);
             self.record(&done);
+            let stopped_s = self.stopped_s();
+            Arc::make_mut(&mut self.watches).advance(complete, stopped_s);
         }
     }
 
@@ -234,6 +256,7 @@ impl RunState {
                 let Some(micros) = micros else { continue };
                 self.fanouts.histograms.entry(metric.into()).or_default().record(micros);
                 self.slots.at_mut(message.first_s).record(metric, micros);
+                Arc::make_mut(&mut self.watches).record(message.first_s, metric, micros);
             }
         }
     }

@@ -58,7 +58,7 @@ fn measured(run: &RunState, close: Option<&CloseRequest>) -> RunResult {
         metrics_by_cohort: cohorts(run, |c| metrics_of(run, c)),
         counters: counters(run),
         errors: timeline::errors(run),
-        thresholds: thresholds::judge(run, duration_s),
+        thresholds: thresholds::judge(run, duration_s, close.is_none()),
         timeline,
         phases: phases(run, duration_s),
         events: events(run),

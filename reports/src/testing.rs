@@ -10,7 +10,7 @@ use crate::result::RunResult;
 use crate::run::{Opened, RunState};
 use crate::summary::summarize;
 
-const START_NS: u64 = 5_000_000_000;
+pub(crate) const START_NS: u64 = 5_000_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// The scenario: 10 users join in 2 s, send 5 messages a second, and these thresholds hold.

@@ -3,9 +3,9 @@
 use measure::{Counter, Gauge};
 use proto::telemetry::CloseRequest;
 
-use crate::format::{count, duration_us, number};
-use crate::result::{HostInfo, Outcome, RunResult, SourceInfo, ThresholdResult, VerdictInfo};
-use crate::run::RunState;
+use crate::format::{count, counted, duration_us, number, run_time};
+use crate::result::{HostInfo, Outcome, RunResult, SourceInfo, ThresholdResult, VerdictInfo, WindowInfo};
+use crate::run::{ABORTED, RunState};
 use crate::sources;
 use crate::timeline::levels;
 
@@ -35,7 +35,11 @@ pub(crate) fn judge(run: &RunState, result: &RunResult, close: &CloseRequest) ->
     invalid.extend(incomplete(result));
     invalid.extend(generator(run, result));
     invalid.extend(nothing_measured(run, result));
-    let mut failed: Vec<String> = result.thresholds.iter().filter_map(broken).collect();
+    let mut failed: Vec<String> = stopped(run).into_iter().collect();
+    // What stopped the run is told by the line that says so.
+    let told = |threshold: &&ThresholdResult| !threshold.stopped_run || failed.is_empty();
+    let broken: Vec<String> = result.thresholds.iter().filter(told).filter_map(broken).collect();
+    failed.extend(broken);
     match users_missing(run, result) {
         Some(Shortfall::OfTheTarget(reason)) => failed.insert(0, reason),
         Some(Shortfall::OfTheGenerator(reason)) => invalid.push(reason),
@@ -207,6 +211,11 @@ fn users_missing(run: &RunState, result: &RunResult) -> Option<Shortfall> {
     )))
 }
 
+/// That a threshold has stopped the run: when, and which.
+fn stopped(run: &RunState) -> Option<String> {
+    run.events.iter().find(|event| event.kind == ABORTED).map(|event| event.text.clone())
+}
+
 fn broken(threshold: &ThresholdResult) -> Option<String> {
     let text = &threshold.text;
     match (threshold.held, threshold.measured) {
@@ -217,10 +226,18 @@ fn broken(threshold: &ThresholdResult) -> Option<String> {
                 "per_s" => format!("{}/s", number(measured)),
                 _ => count(measured.max(0.0) as u64),
             };
-            Some(format!("asked {text}, measured {measured}"))
+            let windows = threshold.window.map(|w| format!(" {}", windows(&w))).unwrap_or_default();
+            Some(format!("asked {text}, measured {measured}{windows}"))
         }
-        _ => Some(format!("asked {text}, and nothing was measured to judge it by")),
+        _ if threshold.unjudged.is_empty() => Some(format!("asked {text}, and nothing was measured to judge it by")),
+        _ => Some(format!("asked {text}, and {}", threshold.unjudged)),
     }
+}
+
+/// Where the worst window was, and how many failed.
+pub(crate) fn windows(window: &WindowInfo) -> String {
+    let (from, to) = (run_time(window.from_s.into()), run_time(window.to_s.into()));
+    format!("from {from} to {to} ({} of {} failed)", count(window.failed), counted(window.judged, "window", "windows"))
 }
 
 #[cfg(test)]

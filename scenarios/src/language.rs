@@ -1,12 +1,12 @@
 //! The scenario file, key by key. This is the one description of the language: types, decoder and JSON Schema come
 //! from it, and the comments here are what editors show.
 
-use crate::decode::{Decode, List, mapping, wrong_kind};
+use crate::decode::{Decode, List, mapping, nearest, wrong_kind};
 use crate::diagnostic::{Diagnostics, Span, quoted};
 use crate::leaf::{Bytes, Factor, PerSecond, Spread, Time, TimeRange, Whole};
-use crate::tree::{Kind, Node, Scalar};
+use crate::tree::{Entry, Kind, Map, Node, Scalar};
 use crate::words::{
-    Address, Faults, Hidden, Hold, LossWord, Members, Name, Reference, SpreadWord, TransportWord, Words,
+    Address, Faults, Hidden, Hold, LossWord, Members, Name, Reference, SpreadWord, Switch, TransportWord, Words,
 };
 
 mapping! {
@@ -214,15 +214,32 @@ mapping! {
     optional "send" send: PerSecond;
 }
 
-/// A condition, as it stands in the file: `delivery.fans: p(99) < 250ms`.
+/// A condition, as it stands in the file: `delivery.fans: p(99) < 250ms`, and beside it over what it must hold.
 #[derive(Debug)]
 pub(crate) struct ThresholdEntry {
     pub(crate) subject: String,
     pub(crate) subject_span: Span,
     pub(crate) condition: Scalar,
     pub(crate) condition_span: Span,
+    pub(crate) extent: Extent,
 }
 
+mapping! {
+    /// Over what a threshold must hold, and what follows if it doesn't.
+    Extent, "a threshold";
+    /// Only what is measured in this phase (its name, or `join` for the ramp), by the whole seconds that lie in it; the last
+    /// phase has what comes while the run drains, too.
+    optional "phase" phase: Reference;
+    /// It must hold in every full window of this length, of which one ends each second; windows in which a latency has no
+    /// sample are not judged. A lower bound needs a `phase` too, or the first seconds of the ramp fail it.
+    optional "window" window: Time;
+    /// `true`: the run stops as soon as this fails, and `throng run` exits with 99 as for every failed threshold.
+    optional "abort" abort: Switch;
+    /// With `abort`: not before so long after the start of the run, or of the phase; at once, if left out.
+    optional "after" after: Time;
+}
+
+const EXTENT: [&str; 4] = ["phase", "window", "abort", "after"];
 const THRESHOLD_HINT: &str = "an item reads `- delivery: p(99) < 250ms` or `- lost: count == 0`";
 
 impl Decode for ThresholdEntry {
@@ -234,12 +251,26 @@ impl Decode for ThresholdEntry {
             wrong_kind(node, "a threshold (`what: condition`)", Some(hint.into()), errors);
             return None;
         };
-        if let Some(second) = map.entries.get(1) {
-            let message = format!("{} begins a second threshold in the same item", quoted(&second.key.name));
-            errors.add(second.key.span, message, Some("begin a new item with `- `".into()));
+        let is_extent = |entry: &&Entry| EXTENT.contains(&entry.key.name.as_str());
+        let (extent, mut subjects): (Vec<&Entry>, Vec<&Entry>) = map.entries.iter().partition(is_extent);
+        subjects.sort_by_key(|entry| nearest(&entry.key.name, EXTENT.into_iter()).is_some());
+        for other in subjects.drain(1.min(subjects.len())..) {
+            let name = &other.key.name;
+            match nearest(name, EXTENT.into_iter()) {
+                Some(hint) => {
+                    errors.add(other.key.span, format!("{} is not a key of a threshold", quoted(name)), Some(hint));
+                }
+                None => {
+                    let message = format!("{} begins a second threshold in the same item", quoted(name));
+                    errors.add(other.key.span, message, Some("begin a new item with `- `".into()));
+                }
+            }
         }
-        let Some(entry) = map.entries.first() else {
-            errors.add(node.span, "this threshold is empty", Some(THRESHOLD_HINT.into()));
+        let part = Map { entries: extent.into_iter().cloned().collect() };
+        let extent = Extent::decode(&Node { span: node.span, kind: Kind::Map(part), cut: node.cut }, errors)?;
+        let Some(entry) = subjects.first() else {
+            let what = if map.entries.is_empty() { "is empty" } else { "doesn't say what must hold" };
+            errors.add(node.span, format!("this threshold {what}"), Some(THRESHOLD_HINT.into()));
             return None;
         };
         let condition = crate::decode::text(&entry.value, "a condition", || THRESHOLD_HINT.to_owned(), errors);
@@ -249,6 +280,7 @@ impl Decode for ThresholdEntry {
             // A refused condition has been reported; its subject is still checked.
             condition: condition.cloned().unwrap_or_default(),
             condition_span: entry.value.span,
+            extent,
         })
     }
 }
@@ -258,25 +290,29 @@ impl schemars::JsonSchema for ThresholdEntry {
         "Threshold".into()
     }
 
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let latencies = measure::Metric::ALL.iter().map(|metric| (metric.name(), metric.meaning(), "p(99) < 250ms"));
         let counts = measure::Counter::ALL.iter().map(|counter| (counter.name(), counter.meaning(), "count == 0"));
         let subjects: Vec<_> = latencies.chain(counts).collect();
-        let properties: serde_json::Map<String, serde_json::Value> = subjects
+        let mut properties: serde_json::Map<String, serde_json::Value> = subjects
             .iter()
             .map(|(name, meaning, example)| {
                 let value = serde_json::json!({ "type": "string", "description": meaning, "examples": [example] });
                 ((*name).to_owned(), value)
             })
             .collect();
+        let extent = Extent::json_schema(generator).to_value();
+        properties.extend(extent["properties"].as_object().cloned().unwrap_or_default());
         let names: Vec<_> = subjects.iter().map(|(name, ..)| *name).collect();
         let of_a_cohort = format!(r"^({})\.[A-Za-z0-9_-]+$", names.join("|"));
         schemars::json_schema!({
             "type": "object",
-            "description": "What must hold: a latency or count, of one cohort if `.cohort` follows, and a condition.",
+            "description": "What must hold: a latency or count, of one cohort if `.cohort` follows, and a condition; over the \
+                            whole run, or in a `phase`, or in every `window`. With `abort`, the run stops when it fails.",
             "properties": properties,
             "patternProperties": { of_a_cohort: { "type": "string" } },
-            "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
+            "additionalProperties": false, "minProperties": 1, "maxProperties": 1 + EXTENT.len(),
+            "not": { "propertyNames": { "enum": EXTENT } },
         })
     }
 }

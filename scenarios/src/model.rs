@@ -234,6 +234,23 @@ pub struct Threshold {
     pub comparison: Comparison,
     /// Microseconds for durations, a count for counts, per second for rates.
     pub limit: f64,
+    /// Only what is measured in this stretch: `join`, or one of the phases.
+    pub phase: Option<String>,
+    /// It must hold in every stretch of so many seconds, one of which begins each second; `None`: over all of them.
+    pub window: Option<u32>,
+    /// It stops the run when it fails, though not before so long after the start of the run, or of its phase.
+    pub abort_after: Option<Duration>,
+}
+
+impl Threshold {
+    /// Whether more of what is judged can only be better: then nothing is known before its end.
+    pub fn is_lower_bound(&self) -> bool {
+        match self.comparison {
+            Comparison::Greater | Comparison::GreaterOrEqual => true,
+            Comparison::Equal => self.limit > 0.0,
+            Comparison::Less | Comparison::LessOrEqual => false,
+        }
+    }
 }
 
 /// What a threshold judges.
@@ -258,7 +275,7 @@ pub enum Aggregate {
     Max,
     /// How many.
     Count,
-    /// How many a second, over the whole run.
+    /// How many a second, over all that is judged.
     Rate,
 }
 

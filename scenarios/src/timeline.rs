@@ -29,6 +29,15 @@ impl Timeline {
     pub fn phase_at(&self, at: Duration) -> Option<&str> {
         self.phases.iter().find(|(_, start, end)| *start <= at && at < *end).map(|(name, _, _)| name.as_str())
     }
+
+    /// The seconds of the run that lie in a stretch as a whole, from the first to the one behind the last; `None` if there
+    /// is no such stretch. What is measured each second can be told apart no finer.
+    pub fn seconds_of(&self, phase: &str) -> Option<std::ops::Range<u32>> {
+        let (_, start, end) = self.phases.iter().find(|(name, ..)| name == phase)?;
+        // Seconds of a run fit: it takes at most thirty days.
+        let first = start.as_secs_f64().ceil() as u32;
+        Some(first..(end.as_secs() as u32).max(first))
+    }
 }
 
 impl Scenario {
@@ -87,5 +96,25 @@ fn push_wave(profile: &mut Profile, duration: Duration, (min, max): (f64, f64), 
         let next = (at + piece).min(duration);
         profile.push(next - at, rate_at(at), rate_at(next));
         at = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_has_the_seconds_that_lie_in_it() {
+        let ms = Duration::from_millis;
+        let phases = vec![
+            ("join".to_owned(), ms(0), ms(10_500)),
+            ("short".to_owned(), ms(10_500), ms(11_900)),
+            ("long".to_owned(), ms(11_900), ms(20_000)),
+        ];
+        let timeline = Timeline { ramp: ms(10_500), phases, end: ms(20_000) };
+        assert_eq!(timeline.seconds_of("join"), Some(0..10));
+        assert_eq!(timeline.seconds_of("short"), Some(11..11), "no second is all of it");
+        assert_eq!(timeline.seconds_of("long"), Some(12..20));
+        assert_eq!(timeline.seconds_of("other"), None);
     }
 }

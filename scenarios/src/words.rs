@@ -70,6 +70,26 @@ impl std::fmt::Debug for Hidden {
     }
 }
 
+/// Yes or no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Switch(pub(crate) bool);
+
+impl Decode for Switch {
+    fn decode(node: &Node, errors: &mut Diagnostics) -> Option<Self> {
+        crate::decode::word(node, "`true` or `false`", &["true", "false"], errors).map(|at| Self(at == 0))
+    }
+}
+
+impl schemars::JsonSchema for Switch {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Switch".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "description": "yes or no", "enum": [true, false] })
+    }
+}
+
 leaf!(Reference, Address, TransportWord, Hidden);
 
 impl Leaf for Reference {

@@ -157,7 +157,11 @@ async fn a_threshold_that_aborts_stops_the_run() {
     let mut watch = control.watch(&control.submit("10 60000", 0).await).await;
     watch.ended().await;
     let abort = watch.seen.iter().flat_map(|u| &u.events).find(|e| e.kind == "aborted").unwrap();
-    assert_eq!(abort.text, "delivery: p(99) < 5ms failed");
+    assert!(
+        abort.text.starts_with("stopped at ") && abort.text.ends_with(" s: delivery: p(99) < 5ms failed"),
+        "{}",
+        abort.text
+    );
     control.end().await;
 }
 

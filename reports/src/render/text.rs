@@ -42,8 +42,9 @@ pub fn summary(result: &RunResult) -> String {
             (Some(true), _) | (_, None) => String::new(),
             (_, Some(second)) => format!(", first at {}", format::run_time(f64::from(second))),
         };
+        let worst = thresholds::worst(threshold).map(|worst| format!(" {worst}")).unwrap_or_default();
         let said = thresholds::said(threshold);
-        wrapped(&mut out, &format!("  {said:<9} "), &format!("{} (measured {measured}{at})", threshold.text));
+        wrapped(&mut out, &format!("  {said:<9} "), &format!("{} (measured {measured}{worst}{at})", threshold.text));
     }
     out.push('\n');
     wrapped(&mut out, "  ", &completeness::finding(result));
@@ -125,6 +126,7 @@ mod tests {
             limit: 250_000.0,
             unit: "us".into(),
             first_failed_at_s: None,
+            ..ThresholdResult::default()
         };
         let failed = ThresholdResult { held: Some(false), first_failed_at_s: Some(12), ..held.clone() };
         let text = summary(&RunResult { thresholds: vec![held, failed], ..RunResult::default() });

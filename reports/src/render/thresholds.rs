@@ -3,7 +3,7 @@
 use super::figure::{Part, Section, Table};
 use crate::RunResult;
 use crate::format;
-use crate::result::ThresholdResult;
+use crate::result::{ThresholdResult, WindowInfo};
 
 /// The section.
 pub(super) fn section(result: &RunResult) -> Section {
@@ -11,6 +11,7 @@ pub(super) fn section(result: &RunResult) -> Section {
     let mut parts = vec![Part::Finding(finding(result))];
     if !all.is_empty() {
         parts.push(Part::Table(table(result)));
+        parts.extend(notes(result).map(Part::Note));
     }
     Section { number: 3, id: "thresholds", title: "Thresholds", parts }
 }
@@ -35,20 +36,51 @@ fn table(result: &RunResult) -> Table {
     let mut table = Table::new(&["Asked", "Held", "#Measured", "#Limit", "#Margin", "#First failed at"]).stacked();
     let running = super::running(result);
     for threshold in &result.thresholds {
+        let worst = worst(threshold).map(|worst| format!(", {worst}")).unwrap_or_default();
         let measured = threshold.measured.map_or_else(|| "–".into(), |m| format::in_unit(m, &threshold.unit));
+        let first = threshold.first_failed_at_s.map_or_else(|| "–".into(), |s| format::run_time(f64::from(s)));
         table.marked(
             threshold.held != Some(true) && !(running && threshold.held.is_none()),
             [
                 threshold.text.clone(),
                 if running && threshold.held.is_none() { "not yet measured" } else { said(threshold) }.into(),
-                measured,
+                format!("{measured}{worst}"),
                 format::in_unit(threshold.limit, &threshold.unit),
                 margin(threshold),
-                threshold.first_failed_at_s.map_or_else(|| "–".into(), |s| format::run_time(f64::from(s))),
+                if threshold.stopped_run { format!("{first}: stopped the run") } else { first },
             ],
         );
     }
     table
+}
+
+/// How what was measured is to be read.
+fn notes(result: &RunResult) -> Option<String> {
+    let windows: Vec<_> = result.thresholds.iter().filter_map(|t| t.window).collect();
+    if windows.is_empty() {
+        return None;
+    }
+    let each = |w: &WindowInfo| {
+        let judged = format::counted(w.judged, "window", "windows");
+        let without = if w.empty > 0 {
+            format!(", {} without a sample not judged", format::count(w.empty))
+        } else {
+            String::new()
+        };
+        format!("{judged} of {}\u{a0}s: {} failed{without}", w.length_s, format::count(w.failed))
+    };
+    let all: Vec<_> = windows.iter().map(each).collect();
+    Some(format!(
+        "What must hold in every window is judged each second over the seconds before; percentiles are of all samples of a \
+         window. Measured is the worst one. In the order of the table: {}.",
+        all.join("; ")
+    ))
+}
+
+/// When the worst window was.
+pub(super) fn worst(threshold: &ThresholdResult) -> Option<String> {
+    let window = threshold.window.filter(|w| w.worst.is_some())?;
+    Some(format!("from {} to {}", format::run_time(window.from_s.into()), format::run_time(window.to_s.into())))
 }
 
 /// A mark and a word.

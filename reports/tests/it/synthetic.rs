@@ -389,7 +389,7 @@ fn thresholds(shape: &Shape) -> Vec<ThresholdResult> {
         measured: Some(measured),
         limit,
         unit: unit.into(),
-        first_failed_at_s: None,
+        ..ThresholdResult::default()
     };
     vec![
         held("delivery: p(99) < 250ms", p99, 250_000.0, "us"),

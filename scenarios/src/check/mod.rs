@@ -6,6 +6,7 @@
 mod channels;
 mod cohorts;
 mod expression;
+mod extent;
 mod measured;
 mod phases;
 mod target;

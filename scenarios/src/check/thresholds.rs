@@ -3,11 +3,13 @@
 use measure::{Counter, Metric};
 
 use super::expression::{self, Condition};
+use super::extent::{self, Extent};
 use super::{Check, Kind, measured};
 use crate::decode::nearest;
 use crate::diagnostic::quoted;
 use crate::language::ThresholdEntry;
 use crate::model::{Aggregate, Comparison, Scenario, Subject, Threshold};
+use crate::timeline::Timeline;
 
 /// Conditions of a run.
 const MOST_THRESHOLDS: usize = 1_000;
@@ -18,20 +20,22 @@ impl Check<'_> {
     pub(super) fn thresholds(&mut self, scenario: &Scenario) -> Vec<Threshold> {
         let field = &self.file.thresholds;
         let list = field.get().map(|list| &list.items);
+        let timeline = scenario.timeline();
         if list.is_some_and(|items| items.len() > MOST_THRESHOLDS) {
             self.error(field.key, "there are too many thresholds", format!("{MOST_THRESHOLDS} are the most"));
             return Vec::new();
         }
-        list.into_iter().flatten().filter_map(|item| self.threshold(&item.value, scenario)).collect()
+        list.into_iter().flatten().filter_map(|item| self.threshold(&item.value, scenario, &timeline)).collect()
     }
 
-    fn threshold(&mut self, entry: &ThresholdEntry, scenario: &Scenario) -> Option<Threshold> {
+    fn threshold(&mut self, entry: &ThresholdEntry, scenario: &Scenario, timeline: &Timeline) -> Option<Threshold> {
         let (name, cohort_name) = match entry.subject.split_once('.') {
             Some((name, cohort)) => (name, Some(cohort)),
             None => (entry.subject.as_str(), None),
         };
         let subject = self.subject(name, entry);
         let condition = self.condition(entry, subject);
+        let Extent { phase, window, abort_after } = self.extent(&entry.extent, timeline);
         let cohort = match cohort_name {
             Some(cohort) => {
                 let span = entry.subject_span.part(name.len() + 1, entry.subject.len());
@@ -49,8 +53,10 @@ impl Check<'_> {
         let Condition { aggregate, comparison, limit } = condition?;
         self.fits(entry, subject, aggregate)?;
         self.possible(entry, aggregate, comparison, limit);
-        let text = format!("{}: {}", entry.subject, entry.condition.raw);
-        Some(Threshold { text, subject, cohort, aggregate, comparison, limit })
+        let text = format!("{}: {}{}", entry.subject, entry.condition.raw, extent::words(phase.as_deref(), window));
+        let threshold = Threshold { text, subject, cohort, aggregate, comparison, limit, phase, window, abort_after };
+        self.known_in_time(entry, &threshold, timeline);
+        Some(threshold)
     }
 
     fn condition(&mut self, entry: &ThresholdEntry, subject: Option<Subject>) -> Option<Condition> {
