@@ -1,6 +1,7 @@
-//! Sockets in: bounded in number, and each with a deadline for its request.
+//! Sockets in: bounded in number, handed to the shard that has the fewest, and each with a deadline for its request.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,24 +11,40 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt as _;
 
 use crate::app::App;
-use crate::stats::add;
+use crate::shard::Handle;
+use crate::stats::{add, get, take};
 
 /// Bytes of a request's head: a token (8 KiB at most) and the user's details in the query, escaped.
 const HEAD_BYTES: usize = 64 * 1024;
-/// How long to rest when the system has no file descriptors left.
+/// How long to rest when the system has no file descriptors left, or a shard can't take more.
 const REST: Duration = Duration::from_millis(50);
 
 /// The right to be connected; it ends when its last copy is dropped.
 #[derive(Clone, Debug)]
-pub(crate) struct Permit(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
+pub(crate) struct Permit(#[expect(dead_code, reason = "held, not read")] Arc<Seat>);
+
+#[derive(Debug)]
+struct Seat {
+    taken: Arc<AtomicUsize>,
+    shard: Arc<Handle>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+        take(&self.shard.stats.sockets, 1);
+    }
+}
 
 /// Accepts until draining begins. Dropping the listener then refuses newcomers.
-pub(crate) async fn accept(app: Arc<App>, listener: TcpListener, router: Router) {
-    let permits = Arc::new(Semaphore::new(app.config.connections_max.min(Semaphore::MAX_PERMITS)));
+///
+/// One task for all shards, and not a listener for each: so each newcomer goes where the fewest are, while the kernel's
+/// hash over several listeners would also let two servers share an address without a word.
+pub(crate) async fn accept(app: Arc<App>, listener: TcpListener) {
+    let taken = Arc::new(AtomicUsize::new(0));
     let mut resting = false;
     loop {
         let accepted = tokio::select! {
@@ -50,18 +67,30 @@ pub(crate) async fn accept(app: Arc<App>, listener: TcpListener, router: Router)
             }
         };
         add(&app.stats.accepted, 1);
-        let Ok(permit) = permits.clone().try_acquire_owned() else {
+        if taken.fetch_add(1, Ordering::Relaxed) >= app.config.connections_max {
+            taken.fetch_sub(1, Ordering::Relaxed);
             add(&app.stats.refused, 1);
             continue;
-        };
-        let app = app.clone();
-        let router = router.clone();
-        app.tasks.clone().spawn(serve(app, stream, router, Permit(Arc::new(permit))));
+        }
+        let fewest = app.shards.iter().min_by_key(|shard| get(&shard.stats.sockets));
+        let shard = fewest.expect("there is a shard, since Config::shards counts as one at least").clone();
+        add(&shard.stats.sockets, 1);
+        let permit = Permit(Arc::new(Seat { taken: taken.clone(), shard: shard.clone() }));
+        let Ok(stream) = stream.into_std() else { continue };
+        tokio::select! {
+            () = app.draining.cancelled() => return,
+            // Waits while the shard is behind, and newcomers in the listener's backlog.
+            handed = shard.sockets.send((stream, permit)) => if handed.is_err() { return },
+        }
     }
 }
 
 /// Serves a socket's HTTP requests; the last may turn it into a WebSocket.
-async fn serve(app: Arc<App>, stream: TcpStream, router: Router, permit: Permit) {
+pub(crate) async fn serve(app: Arc<App>, stream: std::net::TcpStream, router: Router, permit: Permit) {
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!("can't serve a socket: {error}"),
+    };
     // Without it each small frame would wait for the acknowledgement of the one before. A socket that refuses is broken,
     // which its first read will tell.
     let _ = stream.set_nodelay(true);

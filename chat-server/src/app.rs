@@ -1,7 +1,7 @@
 //! All that a node knows, and the two ways in which events leave it: kept first or at once.
 
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use measure::Clock;
@@ -11,43 +11,20 @@ use wire::ApiError;
 use wire::event::{Event, kind};
 use wire::token::TokenKey;
 
-use crate::channel::{Bounds, Channel, Step, encode};
+use crate::cell::{Cell, State};
+use crate::channel::{Bounds, Channel, Step};
 use crate::config::Config;
 use crate::connection::{Connection, Connections};
 use crate::failure;
-use crate::hub::{Outgoing, Room};
+use crate::hub::RoomId;
+use crate::outlets::{Item, Outlets, Slots};
 use crate::rate::Limiter;
+use crate::shard::Handle;
 use crate::sharded::{Sharded, lock};
-use crate::stats::{Stats, add};
-use crate::store::{Job, Store};
+use crate::stats::Stats;
+use crate::store::{Job, Store, Told};
 use crate::time::Date;
 use crate::users::Users;
-
-/// A channel and its watchers, behind one lock. Lock order: a cell, then a connection; never two cells.
-#[derive(Debug)]
-pub(crate) struct Cell {
-    state: Mutex<State>,
-}
-
-/// What a cell's lock guards.
-#[derive(Debug)]
-pub(crate) struct State {
-    pub(crate) channel: Channel,
-    pub(crate) room: Room<Arc<Connection>>,
-    /// Whether its watcher count waits to be announced.
-    announcing: bool,
-}
-
-impl Cell {
-    pub(crate) fn new(channel: Channel) -> Self {
-        let room = Room::new(channel.seq());
-        Self { state: Mutex::new(State { channel, room, announcing: false }) }
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -66,16 +43,25 @@ pub(crate) struct App {
     pub(crate) limiter: Limiter,
     pub(crate) stats: Arc<Stats>,
     pub(crate) store: Option<Store>,
+    /// The shards, as other threads see them; the queue of each is the outlet with its number.
+    pub(crate) shards: Box<[Arc<Handle>]>,
+    pub(crate) outlets: Outlets,
     /// Tasks that draining waits for.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when draining begins.
     pub(crate) draining: CancellationToken,
+    /// Cancelled when draining is over: shards end.
+    pub(crate) ended: CancellationToken,
+    /// Cancelled when a shard has failed: the server must end.
+    pub(crate) failed: CancellationToken,
+    next_room: AtomicU64,
     /// Channels whose watcher count waits to be announced.
     announcements: Mutex<Vec<Arc<Cell>>>,
 }
 
 impl App {
     pub(crate) fn new(config: Config, store: Option<Store>, stats: Arc<Stats>) -> Self {
+        let shards: Box<[Arc<Handle>]> = (0..config.shards.max(1)).map(|_| Arc::new(Handle::new())).collect();
         Self {
             clock: Clock::System,
             tokens: TokenKey::new(config.api_secret.reveal()),
@@ -87,8 +73,13 @@ impl App {
             limiter: Limiter::new(config.rates.clone()),
             stats,
             store,
+            outlets: Outlets::new(shards.iter().map(|shard| shard.queue.clone())),
+            shards,
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            failed: CancellationToken::new(),
+            next_room: AtomicU64::new(1),
             announcements: Mutex::default(),
             config,
         }
@@ -112,6 +103,12 @@ impl App {
         }
     }
 
+    /// A channel gets its place here.
+    pub(crate) fn cell(&self, channel: Channel) -> Arc<Cell> {
+        let room = RoomId(self.next_room.fetch_add(1, Ordering::Relaxed));
+        Arc::new(Cell::new(room, channel, self.stats.clone()))
+    }
+
     /// The channel with this cid.
     pub(crate) fn channel(&self, cid: &str) -> Result<Arc<Cell>, ApiError> {
         self.channels.get(cid).ok_or_else(|| failure::not_found(format!("channel {cid:?}")))
@@ -124,25 +121,25 @@ impl App {
         cell: &Arc<Cell>,
         step: impl FnOnce(&mut Channel, &Date) -> Result<Step<T>, ApiError>,
     ) -> Result<T, ApiError> {
-        let slot = match &self.store {
+        let kept = match &self.store {
             Some(store) => Some(store.slot().await?),
             None => None,
         };
+        let mut slots = self.outlets.reserve(1).await?;
         let (answer, kept) = {
             let state = &mut *cell.lock();
             let at = Date::now();
-            state.channel.watchers = state.room.user_count() as u64;
+            state.channel.watchers = state.audience.user_count() as u64;
             let mut step = step(&mut state.channel, &at)?;
-            match slot {
-                Some(slot) => {
+            match kept {
+                Some(kept) => {
                     state.channel.record_self(&mut step, false);
-                    let job = Job { records: step.records, events: step.durable, cell: Some(cell.clone()) };
-                    (step.answer, Some(slot.send(job)))
+                    let told = Some(Told { cell: cell.clone(), slots });
+                    let job = Job { records: step.records, events: step.durable, told };
+                    (step.answer, Some(kept.send(job)))
                 }
                 None => {
-                    for event in &step.durable {
-                        publish(&self.stats, &mut state.room, event, None);
-                    }
+                    cell.publish(state, &mut slots, &step.durable, None);
                     (step.answer, None)
                 }
             }
@@ -153,39 +150,55 @@ impl App {
         Ok(answer)
     }
 
-    /// Sends an event that has no number to all watchers.
-    pub(crate) fn broadcast(&self, state: &mut State, event: &Event, except: Option<u64>) {
-        publish(&self.stats, &mut state.room, &Outgoing { seq: None, frame: encode(event) }, except);
-    }
-
     /// Whether the channel has so many watchers that small events stay untold.
     pub(crate) fn is_throttled(&self, state: &State) -> bool {
-        self.config.throttle_watchers.is_some_and(|most| state.room.user_count() > most)
+        self.config.throttle_watchers.is_some_and(|most| state.audience.user_count() > most)
     }
 
     /// Starts to watch, tells the others, and answers the number after which the connection gets every event.
-    pub(crate) fn watch(&self, cell: &Arc<Cell>, connection: &Arc<Connection>) -> Result<u64, ApiError> {
+    pub(crate) async fn watch(&self, cell: &Arc<Cell>, connection: &Arc<Connection>) -> Result<u64, ApiError> {
+        let mut slots = self.outlets.reserve(2).await?;
         let state = &mut *cell.lock();
-        connection.begin_watching(cell)?;
-        let changed = state.room.watch(connection.number, &connection.user.id, connection.clone());
+        if !connection.begin_watching(cell)? {
+            return Ok(state.audience.seq());
+        }
+        let place = connection.place;
+        let changed = state.audience.watch(place.outlet, connection.user.number);
+        slots.send(place.outlet, Item::Watch { room: cell.room, line: place.line });
         if changed.user {
-            self.tell_watching(cell, state, connection, kind::USER_WATCHING_START);
+            self.tell_watching(cell, state, &mut slots, connection, kind::USER_WATCHING_START);
         }
         Ok(changed.seq)
     }
 
-    /// Stops watching, tells the others, and answers the number up to which the connection got every event.
-    pub(crate) fn unwatch(&self, cell: &Arc<Cell>, connection: &Arc<Connection>) -> u64 {
+    /// Stops watching, tells the others, and answers the number up to which the connection gets every event.
+    pub(crate) async fn unwatch(&self, cell: &Arc<Cell>, connection: &Arc<Connection>) -> Result<u64, ApiError> {
+        let slots = self.outlets.reserve(2).await?;
         let state = &mut *cell.lock();
-        connection.end_watching(cell);
-        let changed = state.room.unwatch(connection.number);
+        if !connection.end_watching(cell) {
+            return Ok(state.audience.seq());
+        }
+        Ok(self.leave(cell, state, slots, connection))
+    }
+
+    fn leave(&self, cell: &Arc<Cell>, state: &mut State, mut slots: Slots, connection: &Connection) -> u64 {
+        let place = connection.place;
+        let changed = state.audience.unwatch(place.outlet, connection.user.number);
+        slots.send(place.outlet, Item::Unwatch { room: cell.room, line: place.line });
         if changed.user {
-            self.tell_watching(cell, state, connection, kind::USER_WATCHING_STOP);
+            self.tell_watching(cell, state, &mut slots, connection, kind::USER_WATCHING_STOP);
         }
         changed.seq
     }
 
-    fn tell_watching(&self, cell: &Arc<Cell>, state: &mut State, connection: &Connection, kind: &str) {
+    fn tell_watching(
+        &self,
+        cell: &Arc<Cell>,
+        state: &mut State,
+        slots: &mut Slots,
+        connection: &Connection,
+        kind: &str,
+    ) {
         if self.is_throttled(state) {
             if !std::mem::replace(&mut state.announcing, true) {
                 lock(&self.announcements).push(cell.clone());
@@ -194,33 +207,56 @@ impl App {
         }
         let mut event = state.channel.event(kind, &Date::now());
         event.user = Some(connection.user.show());
-        event.watcher_count = Some(state.room.user_count() as u64);
-        self.broadcast(state, &event, Some(connection.number));
+        event.watcher_count = Some(state.audience.user_count() as u64);
+        cell.broadcast(state, slots, &event, Some(connection.place));
     }
 
     /// Announces the watcher counts that wait; called every few seconds.
-    pub(crate) fn announce(&self) {
-        let waiting = std::mem::take(&mut *lock(&self.announcements));
-        for cell in waiting {
+    pub(crate) async fn announce(&self) {
+        let mut waiting = std::mem::take(&mut *lock(&self.announcements));
+        while let Some(cell) = waiting.pop() {
+            let Ok(mut slots) = self.outlets.reserve(1).await else {
+                // Too busy now; the next time they are told.
+                waiting.push(cell);
+                lock(&self.announcements).append(&mut waiting);
+                return;
+            };
             let state = &mut *cell.lock();
             state.announcing = false;
             let mut event = state.channel.event(kind::USER_WATCHING_START, &Date::now());
-            event.watcher_count = Some(state.room.user_count() as u64);
-            self.broadcast(state, &event, None);
+            event.watcher_count = Some(state.audience.user_count() as u64);
+            cell.broadcast(state, &mut slots, &event, None);
         }
     }
 
-    /// Opens a connection of a user.
-    pub(crate) fn open(&self, user: &Arc<crate::users::UserCell>, polls: bool) -> Arc<Connection> {
-        self.connections.open(user.clone(), polls, self.config.outbox_bytes_max, self.clock.now())
+    /// A connection is gone: it can't be named any more, and soon nothing of it stays. Calling it again does nothing.
+    pub(crate) fn disconnect(self: &Arc<Self>, connection: &Arc<Connection>) {
+        if self.connections.close(connection) {
+            let (app, connection) = (self.clone(), connection.clone());
+            // In a task of its own: whoever called may go away, and the watchers' counts must be right all the same.
+            self.tasks.spawn(async move { app.clear(&connection).await });
+        }
     }
 
-    /// A connection is gone: nothing of it stays. Calling it again does nothing.
-    pub(crate) fn disconnect(&self, connection: &Arc<Connection>) {
-        self.connections.close(connection);
+    async fn clear(&self, connection: &Connection) {
         for cell in connection.leave().into_iter().flatten() {
-            self.unwatch(&cell, connection);
+            let Some(slots) = self.slots_at_last(2).await else { return };
+            let state = &mut *cell.lock();
+            self.leave(&cell, state, slots, connection);
         }
+        // Behind everything that names its place.
+        let Some(mut slots) = self.slots_at_last(1).await else { return };
+        slots.send(connection.place.outlet, Item::Forget { line: connection.place.line });
+    }
+
+    /// Slots for what must be said, however busy the shards are; `None` once they have ended.
+    async fn slots_at_last(&self, each: u32) -> Option<Slots> {
+        while !self.ended.is_cancelled() {
+            if let Ok(slots) = self.outlets.reserve(each).await {
+                return Some(slots);
+            }
+        }
+        None
     }
 
     /// The first event of a connection, and the answer to a keep-alive.
@@ -234,13 +270,4 @@ impl App {
             ..Event::default()
         }
     }
-}
-
-/// Passes an event on to the watchers, and counts.
-pub(crate) fn publish(stats: &Stats, room: &mut Room<Arc<Connection>>, event: &Outgoing, except: Option<u64>) {
-    let fanned_out = room.publish(event, except);
-    add(&stats.published, 1);
-    add(&stats.fanned_out, fanned_out.queued);
-    add(&stats.fanned_out_bytes, fanned_out.queued * event.frame.len() as u64);
-    add(&stats.closed_slow, fanned_out.overflowed);
 }

@@ -12,7 +12,6 @@ mod window;
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
-use smallvec::SmallVec;
 use wire::api;
 use wire::event::{Event, User};
 
@@ -22,7 +21,7 @@ pub(crate) use pages::Span;
 pub(crate) use reads::Read;
 pub(crate) use window::{Entry, Window};
 
-use crate::hub::Outgoing;
+use crate::hub::{Batch, Outgoing};
 use crate::record::Record;
 use crate::skip_list::SkipList;
 use crate::time::Date;
@@ -33,7 +32,7 @@ pub(crate) struct Step<T> {
     /// For the caller.
     pub(crate) answer: T,
     /// Numbered events, in order; to be passed on as soon as they are kept.
-    pub(crate) durable: SmallVec<[Outgoing; 1]>,
+    pub(crate) durable: Batch,
     /// What must be kept before anybody hears of it; empty if nothing is kept at all.
     pub(crate) records: Vec<Record>,
 }
@@ -41,7 +40,7 @@ pub(crate) struct Step<T> {
 impl<T> Step<T> {
     /// Nothing has changed.
     pub(crate) fn nothing(answer: T) -> Self {
-        Self { answer, durable: SmallVec::new(), records: Vec::new() }
+        Self { answer, durable: Batch::new(), records: Vec::new() }
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// Rate limits.
     pub rates: Rates,
+    /// Threads that share the connections among them; one a processor is best.
+    pub shards: usize,
     /// Connections at once; further ones are refused.
     pub connections_max: usize,
     /// Bytes that may wait for one connection; over it the connection is closed as a slow reader.
@@ -95,6 +97,7 @@ impl Config {
             api_secret,
             data_dir: None,
             rates: Rates::default(),
+            shards: std::thread::available_parallelism().map_or(2, usize::from),
             connections_max: 1_000_000,
             outbox_bytes_max: 1024 * 1024,
             throttle_watchers: Some(100),

@@ -1,5 +1,6 @@
 //! `GET /connect`: the WebSocket handshake, and who may connect.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -22,6 +24,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::channel::encode;
 use crate::record::Record;
+use crate::shard::Shard;
 use crate::users::UserCell;
 use crate::{failure, session};
 
@@ -43,14 +46,11 @@ pub(crate) async fn connect(
     let admitted = admit(&app, &query).await;
     let upgrade = hyper::upgrade::on(&mut request);
     let permit = request.extensions_mut().remove::<Permit>();
-    let tasks = app.tasks.clone();
-    tasks.spawn(async move {
-        let Some((stream, early)) = upgraded(upgrade, app.config.request_timeout).await else { return };
-        match admitted {
-            Ok(user) => serve(&app, stream, &early, &user, permit),
-            Err(error) => refuse(&app, stream, error).await,
-        }
-    });
+    let (Some(shard), Some(permit)) = (Shard::current(), permit) else {
+        return Err(Failure(failure::internal("the handshake came to a thread that is no shard's")));
+    };
+    spawn_session(&shard, upgrade, admitted, permit);
+    drop(shard);
     let mut response = Response::new(axum::body::Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -107,19 +107,27 @@ pub(crate) async fn admit(app: &App, query: &crate::api::Parameters) -> Result<A
 }
 
 /// Waits for the handshake's end and takes the socket out.
-async fn upgraded(upgrade: hyper::upgrade::OnUpgrade, patience: Duration) -> Option<(TcpStream, Bytes)> {
+async fn upgraded(upgrade: OnUpgrade, patience: Duration) -> Option<(TcpStream, Bytes)> {
     let upgraded = tokio::time::timeout(patience, upgrade).await.ok()?.ok()?;
     let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
     Some((parts.io.into_inner(), parts.read_buf))
 }
 
-fn serve(app: &Arc<App>, stream: TcpStream, early: &Bytes, user: &Arc<UserCell>, permit: Option<Permit>) {
-    let connection = app.open(user, false);
-    connection.outbox.push(&encode(&app.health_check(&connection, true)));
-    if app.draining.is_cancelled() {
-        connection.outbox.close(close::GOING_AWAY, "the server is shutting down");
-    }
-    session::spawn(app, stream, early, connection, permit);
+/// Lets the socket stay with the shard that has answered its handshake, or tells the client why not.
+fn spawn_session(shard: &Rc<Shard>, upgrade: OnUpgrade, admitted: Result<Arc<UserCell>, ApiError>, permit: Permit) {
+    let app = shard.app().clone();
+    let shard = shard.clone();
+    let session = async move {
+        let Some((stream, early)) = upgraded(upgrade, shard.app().config.request_timeout).await else { return };
+        match admitted {
+            Ok(user) => match stream.into_std() {
+                Ok(stream) => shard.open(stream, &early, &user, permit),
+                Err(error) => tracing::warn!("can't take a socket over: {error}"),
+            },
+            Err(error) => refuse(shard.app(), stream, error).await,
+        }
+    };
+    tokio::task::spawn_local(app.tasks.track_future(session));
 }
 
 /// Says why, then closes for good.

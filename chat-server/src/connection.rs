@@ -1,18 +1,21 @@
-//! Connections of users, whatever carries them: a WebSocket's session or a client that polls.
+//! Connections of users, whatever carries them, as every thread may know them: who, where, and what they watch. What
+//! waits for a connection and the socket itself belong to its shard alone.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use measure::Timestamp;
+use smallvec::SmallVec;
 use wire::ApiError;
 
-use crate::app::Cell;
+use crate::cell::{Cell, Place};
 use crate::failure;
-use crate::hub::Sink;
-use crate::outbox::{Outbox, Push};
+use crate::outbox::Outbox;
 use crate::sharded::{Sharded, lock};
 use crate::users::UserCell;
+
+/// Channels that a connection watches.
+type Watched = SmallVec<[Arc<Cell>; 2]>;
 
 /// One connection.
 #[derive(Debug)]
@@ -22,20 +25,28 @@ pub(crate) struct Connection {
     /// Drawn at random, so that ids of connections can't be guessed.
     nonce: u64,
     pub(crate) user: Arc<UserCell>,
-    pub(crate) outbox: Outbox,
+    /// Where it lives.
+    pub(crate) place: Place,
     /// Channels that it watches; `None` once it is gone.
-    watching: Mutex<Option<Vec<Arc<Cell>>>>,
-    /// When the client was heard last, as the clock's nanoseconds.
-    heard_at: AtomicU64,
-    /// Whether it polls, and whether a poll waits right now.
-    pub(crate) polls: bool,
-    pub(crate) poll_waits: AtomicBool,
+    watching: Mutex<Option<Watched>>,
+    /// What a connection has that polls; a WebSocket's has none.
+    pub(crate) polled: Option<Box<Polled>>,
 }
 
-impl Connection {
-    /// Its `connection_id`: two numbers in hexadecimal, 33 characters.
-    pub(crate) fn id(&self) -> String {
-        format!("{:016x}-{:016x}", self.nonce, self.number)
+/// A connection that is read by polling. Polls come over any socket, and so on any shard: its outbox has a lock.
+#[derive(Debug)]
+pub(crate) struct Polled {
+    pub(crate) outbox: Outbox,
+    /// Whether a poll waits right now.
+    pub(crate) waits: AtomicBool,
+    /// When the client was heard last, as the clock's nanoseconds.
+    heard_at: AtomicU64,
+}
+
+impl Polled {
+    pub(crate) fn new(outbox_bytes_max: usize, now: Timestamp) -> Self {
+        let heard_at = AtomicU64::new(now.as_nanos());
+        Self { outbox: Outbox::new(outbox_bytes_max), waits: AtomicBool::new(false), heard_at }
     }
 
     /// Notes that the client is there.
@@ -47,36 +58,40 @@ impl Connection {
     pub(crate) fn heard_at(&self) -> Timestamp {
         Timestamp::from_nanos(self.heard_at.load(Ordering::Relaxed))
     }
+}
 
-    /// Notes that it watches a channel; called under that channel's lock.
+impl Connection {
+    /// Its `connection_id`: two numbers in hexadecimal, 33 characters.
+    pub(crate) fn id(&self) -> String {
+        format!("{:016x}-{:016x}", self.nonce, self.number)
+    }
+
+    /// Notes that it watches a channel; called under that channel's lock. `false` if it did already.
     ///
     /// # Errors
     /// When the connection is gone: nobody would ever stop watching for it.
-    pub(crate) fn begin_watching(&self, cell: &Arc<Cell>) -> Result<(), ApiError> {
+    pub(crate) fn begin_watching(&self, cell: &Arc<Cell>) -> Result<bool, ApiError> {
         let mut watching = lock(&self.watching);
         let watching = watching.as_mut().ok_or_else(failure::connection_unknown)?;
-        if !watching.iter().any(|other| Arc::ptr_eq(other, cell)) {
+        let is_new = !watching.iter().any(|other| Arc::ptr_eq(other, cell));
+        if is_new {
             watching.push(cell.clone());
         }
-        Ok(())
+        Ok(is_new)
     }
 
-    /// Notes that it watches a channel no more; called under that channel's lock.
-    pub(crate) fn end_watching(&self, cell: &Arc<Cell>) {
-        if let Some(watching) = lock(&self.watching).as_mut() {
-            watching.retain(|other| !Arc::ptr_eq(other, cell));
-        }
+    /// Notes that it watches a channel no more; called under that channel's lock. `false` if it didn't.
+    pub(crate) fn end_watching(&self, cell: &Arc<Cell>) -> bool {
+        let mut watching = lock(&self.watching);
+        let Some(watching) = watching.as_mut() else { return false };
+        let before = watching.len();
+        watching.retain(|other| !Arc::ptr_eq(other, cell));
+        watching.len() < before
     }
 
     /// It is gone: what it watched. Later calls answer nothing, and it can't begin to watch again.
-    pub(crate) fn leave(&self) -> Option<Vec<Arc<Cell>>> {
+    pub(crate) fn leave(&self) -> Option<Watched> {
         lock(&self.watching).take()
-    }
-}
-
-impl Sink for Arc<Connection> {
-    fn push(&self, frame: &Bytes) -> Push {
-        self.outbox.push(frame)
     }
 }
 
@@ -86,44 +101,37 @@ pub(crate) struct Connections {
     by_number: Sharded<u64, Arc<Connection>>,
     next: AtomicU64,
     count: AtomicU64,
+    /// How many of them poll.
+    polled: AtomicU64,
 }
 
 impl Connections {
     pub(crate) fn new() -> Self {
-        Self { by_number: Sharded::new(), next: AtomicU64::new(1), count: AtomicU64::new(0) }
+        Self { by_number: Sharded::new(), next: AtomicU64::new(1), count: AtomicU64::new(0), polled: AtomicU64::new(0) }
     }
 
     /// A new connection of a user.
-    pub(crate) fn open(
-        &self,
-        user: Arc<UserCell>,
-        polls: bool,
-        outbox_bytes_max: usize,
-        now: Timestamp,
-    ) -> Arc<Connection> {
+    pub(crate) fn open(&self, user: Arc<UserCell>, place: Place, polled: Option<Box<Polled>>) -> Arc<Connection> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         user.came();
-        let connection = Arc::new(Connection {
-            number,
-            nonce: uuid::Uuid::new_v4().as_u64_pair().1,
-            user,
-            outbox: Outbox::new(outbox_bytes_max),
-            watching: Mutex::new(Some(Vec::new())),
-            heard_at: AtomicU64::new(now.as_nanos()),
-            polls,
-            poll_waits: AtomicBool::new(false),
-        });
+        let nonce = uuid::Uuid::new_v4().as_u64_pair().1;
+        let watching = Mutex::new(Some(Watched::new()));
+        let connection = Arc::new(Connection { number, nonce, user, place, watching, polled });
         self.by_number.insert(number, connection.clone());
         self.count.fetch_add(1, Ordering::Relaxed);
+        self.polled.fetch_add(u64::from(connection.polled.is_some()), Ordering::Relaxed);
         connection
     }
 
-    /// Forgets a connection.
-    pub(crate) fn close(&self, connection: &Connection) {
-        if self.by_number.remove(&connection.number).is_some() {
+    /// Forgets a connection. `false` if it was forgotten before.
+    pub(crate) fn close(&self, connection: &Connection) -> bool {
+        let was_there = self.by_number.remove(&connection.number).is_some();
+        if was_there {
             self.count.fetch_sub(1, Ordering::Relaxed);
+            self.polled.fetch_sub(u64::from(connection.polled.is_some()), Ordering::Relaxed);
             connection.user.went();
         }
+        was_there
     }
 
     /// The connection with this id.
@@ -139,13 +147,20 @@ impl Connections {
         connection.filter(ours).ok_or_else(failure::connection_unknown)
     }
 
-    /// Connections that `pick` wants.
-    pub(crate) fn collect(&self, mut pick: impl FnMut(&Connection) -> bool) -> Vec<Arc<Connection>> {
-        self.by_number.collect(|connection| pick(connection))
-    }
-
     /// How many there are.
     pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that wait for polls.
+    pub(crate) fn polled_bytes(&self) -> u64 {
+        let mut bytes = 0;
+        if self.polled.load(Ordering::Relaxed) > 0 {
+            self.by_number.collect(|connection| {
+                bytes += connection.polled.as_ref().map_or(0, |polled| polled.outbox.bytes() as u64);
+                false
+            });
+        }
+        bytes
     }
 }

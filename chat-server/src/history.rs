@@ -8,7 +8,8 @@ use wire::api::Page;
 use wire::event::Message;
 use wire::limits;
 
-use crate::app::{App, Cell};
+use crate::app::App;
+use crate::cell::Cell;
 use crate::channel::Span;
 use crate::failure;
 use crate::store::Wanted;

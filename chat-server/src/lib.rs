@@ -11,13 +11,14 @@
 //! ```
 //!
 //! The way of a message: [`api`] reads the request, `channel` (pure) gives it its number and says what must be kept
-//! and told, `store` keeps it if there is a data directory, `hub` queues the one encoded frame for every watcher, and
-//! each watcher's `session` writes what its `outbox` holds.
+//! and told, `store` keeps it if there is a data directory, `hub` knows which shards have watchers and, on each `shard`,
+//! who they are, and one pass over them writes the one encoded frame to each socket.
 
 mod accept;
 mod api;
 mod app;
 mod auth;
+mod cell;
 mod channel;
 mod config;
 mod connect;
@@ -34,10 +35,12 @@ mod hub;
 #[expect(dead_code, reason = "its transport is to come")]
 mod link;
 mod outbox;
+mod outlets;
 mod rate;
 mod record;
 mod server;
 mod session;
+mod shard;
 mod sharded;
 mod skip_list;
 mod stats;

@@ -1,6 +1,6 @@
-//! What waits to be sent over one connection: frames, shared by reference count and bounded in bytes.
+//! What waits for a connection that polls: frames, shared by reference count and bounded in bytes.
 //!
-//! Publishers of any thread push; the connection's session (or its long-poll) takes. An idle outbox owns no memory
+//! The connection's shard pushes; polls, which come over any socket of any shard, take. An idle outbox owns no memory
 //! beside itself.
 
 use std::collections::VecDeque;
@@ -38,14 +38,11 @@ struct Inner {
     /// Bytes queued, and bytes taken but not yet written.
     bytes: usize,
     waker: Option<Waker>,
-    /// Whether frames wake the sender; a sender whose socket is full only wants to hear of the end.
-    wants_frames: bool,
     closing: Option<Closing>,
 }
 
 impl Inner {
-    fn wait(&mut self, cx: &Context<'_>, wants_frames: bool) {
-        self.wants_frames = wants_frames;
+    fn wait(&mut self, cx: &Context<'_>) {
         match &mut self.waker {
             Some(waker) if waker.will_wake(cx.waker()) => {}
             waker => *waker = Some(cx.waker().clone()),
@@ -92,8 +89,7 @@ impl Outbox {
             inner.queue.push_back(frame.clone());
             Push::Queued
         };
-        let wake = inner.wants_frames || pushed == Push::Overflowed;
-        let waker = if wake { inner.waker.take() } else { None };
+        let waker = inner.waker.take();
         drop(inner);
         if let Some(waker) = waker {
             waker.wake();
@@ -131,23 +127,8 @@ impl Outbox {
         if let Some(closing) = inner.closing {
             return Poll::Ready(Taken::Closed(closing));
         }
-        inner.wait(cx, true);
+        inner.wait(cx);
         Poll::Pending
-    }
-
-    /// Waits for the end alone, while what was taken can't be written.
-    pub(crate) fn poll_closing(&self, cx: &Context<'_>) -> Poll<Closing> {
-        let mut inner = lock(&self.inner);
-        if let Some(closing) = inner.closing {
-            return Poll::Ready(closing);
-        }
-        inner.wait(cx, false);
-        Poll::Pending
-    }
-
-    /// What is still queued, without waiting.
-    pub(crate) fn take_rest(&self) -> VecDeque<Bytes> {
-        std::mem::take(&mut lock(&self.inner).queue)
     }
 
     /// Makes room: `bytes` of what was taken have been written.
@@ -208,20 +189,6 @@ mod tests {
         outbox.close(close::GOING_AWAY, "too late");
         let Poll::Ready(Taken::Closed(closing)) = outbox.poll_take(&cx, &mut taken) else { panic!("not closed") };
         assert_eq!(closing.code, close::SLOW_READER);
-    }
-
-    #[test]
-    fn a_sender_whose_socket_is_full_is_woken_by_the_end_only() {
-        let count = std::sync::Arc::new(Count(Default::default()));
-        let waker = Waker::from(count.clone());
-        let cx = Context::from_waker(&waker);
-        let outbox = Outbox::new(100);
-        assert!(outbox.poll_closing(&cx).is_pending());
-        outbox.push(&frame(1, 60));
-        assert_eq!(count.0.load(std::sync::atomic::Ordering::SeqCst), 0);
-        outbox.push(&frame(2, 60));
-        assert_eq!(count.0.load(std::sync::atomic::Ordering::SeqCst), 1);
-        assert!(outbox.poll_closing(&cx).is_ready() && outbox.take_rest().is_empty());
     }
 
     #[test]

@@ -3,24 +3,24 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::JoinHandle;
 
 use anyhow::Context as _;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use wire::close;
+use tokio::sync::oneshot;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::stats::{Stats, add};
+use crate::shard;
+use crate::stats::Stats;
 use crate::store::{self, Store};
+use crate::time::ticks;
 use crate::{accept, api};
 
 /// Handshakes that may wait to be accepted: a crowd that reconnects comes at once. The kernel lowers it to its own
 /// maximum (`net.core.somaxconn`).
 const BACKLOG: i32 = 65_535;
-/// How often the event loop's delay is measured.
-const DELAY_EVERY: Duration = Duration::from_millis(100);
 
 /// A chat server that listens and is ready to serve.
 #[derive(Debug)]
@@ -56,13 +56,52 @@ impl ChatServer {
     /// When the data directory did not take the last changes in time; what was answered is on disk nevertheless.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
         let Self { app, listener, .. } = self;
-        let router = api::router(app.clone());
-        app.tasks.spawn(accept::accept(app.clone(), listener, router));
-        app.tasks.spawn(watch_loop_delay(app.clone()));
-        app.tasks.spawn(sweep(app.clone()));
+        let shards = Shards::start(&app).await?;
+        app.tasks.spawn(accept::accept(app.clone(), listener));
         app.tasks.spawn(announce(app.clone()));
-        shutdown.await;
-        drain(&app).await
+        tokio::select! {
+            () = shutdown => {}
+            () = app.failed.cancelled() => {}
+        }
+        drain(&app, shards).await?;
+        anyhow::ensure!(!app.failed.is_cancelled(), "a shard has failed");
+        Ok(())
+    }
+}
+
+/// The shards' threads. They end with this, even if serving is given up half-way.
+struct Shards {
+    app: Arc<App>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Shards {
+    async fn start(app: &Arc<App>) -> anyhow::Result<Self> {
+        let router = api::router(app.clone());
+        let mut shards = Self { app: app.clone(), threads: Vec::new() };
+        for number in 0..app.shards.len() {
+            let (started, runs) = oneshot::channel();
+            shards.threads.push(shard::start(app, number, &router, started).context("can't start a shard's thread")?);
+            runs.await.context("a shard's thread has ended at its start")??;
+        }
+        Ok(shards)
+    }
+
+    /// Ends them, and waits until they have. Blocks.
+    fn join(mut self) {
+        self.app.ended.cancel();
+        for thread in std::mem::take(&mut self.threads) {
+            if thread.join().is_err() {
+                tracing::error!("a shard's thread panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Shards {
+    fn drop(&mut self) {
+        self.app.draining.cancel();
+        self.app.ended.cancel();
     }
 }
 
@@ -80,7 +119,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 fn open(config: Config) -> anyhow::Result<Arc<App>> {
     let stats = Arc::new(Stats::default());
     let store = match &config.data_dir {
-        Some(directory) => Some(Store::open(directory, stats.clone())?),
+        Some(directory) => Some(Store::open(directory)?),
         None => None,
     };
     let app = App::new(config, store, stats);
@@ -90,11 +129,8 @@ fn open(config: Config) -> anyhow::Result<Arc<App>> {
     Ok(Arc::new(app))
 }
 
-async fn drain(app: &Arc<App>) -> anyhow::Result<()> {
+async fn drain(app: &Arc<App>, shards: Shards) -> anyhow::Result<()> {
     app.draining.cancel();
-    for connection in app.connections.collect(|_| true) {
-        connection.outbox.close(close::GOING_AWAY, "the server is shutting down");
-    }
     app.tasks.close();
     // Most of the time is for clients; the rest is for the disk.
     let patience = app.config.drain_timeout.mul_f64(0.7);
@@ -103,6 +139,7 @@ async fn drain(app: &Arc<App>) -> anyhow::Result<()> {
     }
     let closing = app.clone();
     let closed = tokio::task::spawn_blocking(move || {
+        shards.join();
         if let Some(store) = &closing.store {
             store.close();
         }
@@ -114,50 +151,13 @@ async fn drain(app: &Arc<App>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs `work` every `period` until draining begins.
-async fn every(app: &App, period: Duration, mut work: impl FnMut()) {
-    let mut ticks = tokio::time::interval(period.max(Duration::from_millis(1)));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Tells the watcher counts of throttled channels.
+async fn announce(app: Arc<App>) {
+    let mut ticks = ticks(app.config.watcher_count_every);
     loop {
         tokio::select! {
             () = app.draining.cancelled() => return,
-            _ = ticks.tick() => work(),
+            _ = ticks.tick() => app.announce().await,
         }
-    }
-}
-
-/// Tells the watcher counts of throttled channels.
-async fn announce(app: Arc<App>) {
-    every(&app, app.config.watcher_count_every, || app.announce()).await;
-}
-
-/// Closes connections whose clients have fallen silent: gone without a word, or not reading.
-async fn sweep(app: Arc<App>) {
-    let silence = app.config.silence_max;
-    every(&app, silence / 8, || {
-        let now = app.clock.now();
-        let is_silent = |connection: &crate::connection::Connection| now.since(connection.heard_at()) > silence;
-        for connection in app.connections.collect(is_silent) {
-            if connection.outbox.close(close::SILENT, "no keep-alive came: reconnect") {
-                add(&app.stats.closed_silent, 1);
-            }
-            if connection.polls {
-                app.disconnect(&connection);
-            }
-        }
-    })
-    .await;
-}
-
-/// Measures by how much timers are late: the delay that every task of this node sees.
-async fn watch_loop_delay(app: Arc<App>) {
-    let mut recent = std::collections::VecDeque::from([0_u64; 10]);
-    while !app.draining.is_cancelled() {
-        let due = app.clock.now() + DELAY_EVERY;
-        tokio::time::sleep(DELAY_EVERY).await;
-        recent.pop_front();
-        recent.push_back(u64::try_from(app.clock.now().since(due).as_micros()).unwrap_or(u64::MAX));
-        let worst = recent.iter().copied().max().unwrap_or_default();
-        app.stats.loop_delay_us.store(worst, std::sync::atomic::Ordering::Relaxed);
     }
 }

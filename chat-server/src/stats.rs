@@ -17,20 +17,37 @@ pub(crate) struct Stats {
     pub(crate) rate_limited: AtomicU64,
     /// Events that were published to a channel's watchers.
     pub(crate) published: AtomicU64,
-    /// Frames that were queued for watchers.
-    pub(crate) fanned_out: AtomicU64,
-    /// Bytes of such frames.
-    pub(crate) fanned_out_bytes: AtomicU64,
-    /// Frames that sessions have handed to the kernel.
-    pub(crate) frames_written: AtomicU64,
-    /// Vectored writes that it took.
-    pub(crate) writes: AtomicU64,
     /// Connections closed as slow readers.
     pub(crate) closed_slow: AtomicU64,
     /// Connections closed for silence.
     pub(crate) closed_silent: AtomicU64,
     /// Connections closed for broken frames, binary, oversize or malformed messages.
     pub(crate) closed_protocol: AtomicU64,
+    /// Times that a channel's lock was taken already, and for how long it had to be waited.
+    pub(crate) cell_waits: AtomicU64,
+    pub(crate) cell_wait_ns: AtomicU64,
+}
+
+/// What one shard counts; nobody else writes to it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct ShardStats {
+    /// Sockets that live here.
+    pub(crate) sockets: AtomicU64,
+    /// Frames for watchers, counted watcher by watcher.
+    pub(crate) fanned_out: AtomicU64,
+    /// Bytes of such frames.
+    pub(crate) fanned_out_bytes: AtomicU64,
+    /// Frames that were handed to the kernel.
+    pub(crate) frames_written: AtomicU64,
+    /// Writes that it took.
+    pub(crate) writes: AtomicU64,
+    /// Walks over a room's watchers.
+    pub(crate) passes: AtomicU64,
+    /// Frames that wait in rooms for their pass.
+    pub(crate) waiting: AtomicU64,
+    /// Bytes that wait for sockets that are full, and for polls.
+    pub(crate) outbox_bytes: AtomicU64,
     /// By how much timers were late at worst in the last second, in microseconds.
     pub(crate) loop_delay_us: AtomicU64,
 }
@@ -38,6 +55,16 @@ pub(crate) struct Stats {
 /// Adds to a counter.
 pub(crate) fn add(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Ordering::Relaxed);
+}
+
+/// Takes from a gauge.
+pub(crate) fn take(gauge: &AtomicU64, n: u64) {
+    gauge.fetch_sub(n, Ordering::Relaxed);
+}
+
+/// Sets a gauge.
+pub(crate) fn set(gauge: &AtomicU64, n: u64) {
+    gauge.store(n, Ordering::Relaxed);
 }
 
 /// Reads a counter.

@@ -15,16 +15,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use redb::{Database, TableDefinition};
-use smallvec::SmallVec;
 use tokio::sync::{mpsc, oneshot};
 use wire::ApiError;
 
-use crate::app::{Cell, publish};
+use crate::cell::Cell;
 use crate::failure;
-use crate::hub::Outgoing;
+use crate::hub::Batch;
+use crate::outlets::Slots;
 use crate::record::{Record, Table};
 use crate::sharded::lock;
-use crate::stats::Stats;
 
 pub(crate) use load::load;
 pub(crate) use read::{Reader, Wanted};
@@ -65,9 +64,15 @@ impl Table {
 pub(crate) struct Job {
     pub(crate) records: Vec<Record>,
     /// To be passed on when the records are on disk.
-    pub(crate) events: SmallVec<[Outgoing; 1]>,
+    pub(crate) events: Batch,
     /// To whose watchers.
-    pub(crate) cell: Option<Arc<Cell>>,
+    pub(crate) told: Option<Told>,
+}
+
+/// Who is told of a change once it is kept: a channel's watchers, through slots that were reserved before.
+pub(crate) struct Told {
+    pub(crate) cell: Arc<Cell>,
+    pub(crate) slots: Slots,
 }
 
 struct Queued {
@@ -120,7 +125,7 @@ impl Store {
     ///
     /// # Errors
     /// When the directory can't be made or written, when the file is no database, or another server has it open.
-    pub(crate) fn open(directory: &Path, stats: Arc<Stats>) -> anyhow::Result<Self> {
+    pub(crate) fn open(directory: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(directory)
             .with_context(|| format!("can't make the data directory {}", directory.display()))?;
         let file = directory.join(FILE);
@@ -136,7 +141,7 @@ impl Store {
         let database = Arc::new(database);
         let failed = Arc::new(AtomicBool::new(false));
         let (queue, queued) = mpsc::channel(QUEUE);
-        let writer = Writer { database: database.clone(), queued, failed: failed.clone(), stats };
+        let writer = Writer { database: database.clone(), queued, failed: failed.clone() };
         let writer = std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run())?;
         Ok(Self { database, queue: Mutex::new(Some(queue)), failed, writer: Mutex::new(Some(writer)) })
     }
@@ -156,7 +161,7 @@ impl Store {
 
     /// Keeps records that no channel's events hang on.
     pub(crate) async fn keep(&self, records: Vec<Record>) -> Result<(), ApiError> {
-        self.slot().await?.send(Job { records, events: SmallVec::new(), cell: None }).wait().await
+        self.slot().await?.send(Job { records, events: Batch::new(), told: None }).wait().await
     }
 
     /// Reads what is kept.
@@ -180,7 +185,6 @@ struct Writer {
     database: Arc<Database>,
     queued: mpsc::Receiver<Queued>,
     failed: Arc<AtomicBool>,
-    stats: Arc<Stats>,
 }
 
 impl Writer {
@@ -199,7 +203,7 @@ impl Writer {
                 return;
             }
             for queued in batch.drain(..) {
-                self.finish(queued);
+                Self::finish(queued);
             }
         }
     }
@@ -227,14 +231,9 @@ impl Writer {
         Ok(())
     }
 
-    fn finish(&self, queued: Queued) {
-        if let Some(cell) = &queued.job.cell
-            && !queued.job.events.is_empty()
-        {
-            let mut state = cell.lock();
-            for event in &queued.job.events {
-                publish(&self.stats, &mut state.room, event, None);
-            }
+    fn finish(queued: Queued) {
+        if let Some(Told { cell, mut slots }) = queued.job.told {
+            cell.publish(&mut cell.lock(), &mut slots, &queued.job.events, None);
         }
         // Who asked may be gone; the change stands.
         let _ = queued.done.send(());

@@ -29,6 +29,13 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
     text.parse::<Timestamp>().ok().map(Timestamp::as_microsecond)
 }
 
+/// Ticks of a period; after a late one the next comes a whole period later.
+pub(crate) fn ticks(period: std::time::Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(period.max(std::time::Duration::from_millis(1)));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

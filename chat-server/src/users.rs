@@ -17,6 +17,8 @@ const RESERVED: [&str; 6] = ["id", "online", "role", "created_at", "updated_at",
 #[derive(Debug)]
 pub(crate) struct UserCell {
     pub(crate) id: Arc<str>,
+    /// Unique in this process.
+    pub(crate) number: u32,
     profile: Mutex<Profile>,
     connections: AtomicU32,
 }
@@ -54,11 +56,12 @@ impl UserCell {
 #[derive(Debug)]
 pub(crate) struct Users {
     cells: Sharded<Arc<str>, Arc<UserCell>>,
+    next: AtomicU32,
 }
 
 impl Users {
     pub(crate) fn new() -> Self {
-        Self { cells: Sharded::new() }
+        Self { cells: Sharded::new(), next: AtomicU32::new(0) }
     }
 
     /// A user, and whether this call has created it, from the id alone.
@@ -67,7 +70,10 @@ impl Users {
             return (cell, false);
         }
         let id: Arc<str> = id.into();
-        let make = || Arc::new(UserCell { id: id.clone(), profile: Mutex::default(), connections: AtomicU32::new(0) });
+        let make = || {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            Arc::new(UserCell { id: id.clone(), number, profile: Mutex::default(), connections: AtomicU32::new(0) })
+        };
         self.cells.get_or_insert_with(id.clone(), make)
     }
 

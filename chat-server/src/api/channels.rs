@@ -9,7 +9,8 @@ use wire::event::{User, kind};
 use wire::{ApiError, limits};
 
 use super::{Answer, Body, Call, ChannelName, Failure};
-use crate::app::{App, Cell};
+use crate::app::App;
+use crate::cell::Cell;
 use crate::channel::{Channel, Step};
 use crate::failure;
 use crate::time::Date;
@@ -26,14 +27,15 @@ pub(crate) async fn query(
     let connection = if query.watch { Some(call.connection(&app)?) } else { None };
     let (cell, created) = get_or_create(&app, &name, &by, &query.data).await?;
     let watched_from = match &connection {
-        Some(connection) => Some(app.watch(&cell, connection)?),
+        Some(connection) => Some(app.watch(&cell, connection).await?),
         None => None,
     };
     if created {
+        let mut slots = app.outlets.reserve(1).await?;
         let state = &mut *cell.lock();
         let mut event = state.channel.event(kind::CHANNEL_CREATED, &Date::now());
         event.user = Some(by.show());
-        app.broadcast(state, &event, None);
+        cell.broadcast(state, &mut slots, &event, None);
     }
     let mut answer = describe(&app, &cell, &query).await?;
     if let Some(seq) = watched_from {
@@ -49,8 +51,8 @@ pub(super) async fn describe(app: &App, cell: &Arc<Cell>, query: &ChannelQuery) 
         let channel = &state.channel;
         let mut answer = ChannelState {
             channel: channel.describe(),
-            watcher_count: state.room.user_count() as u64,
-            seq: state.room.seq(),
+            watcher_count: state.audience.user_count() as u64,
+            seq: state.audience.seq(),
             ..ChannelState::default()
         };
         if query.state {
@@ -81,7 +83,7 @@ async fn get_or_create(
     let make = || {
         let mut channel = Channel::new(&name.kind, &name.id, Some(creator.clone()), &Date::now(), app.bounds());
         channel.custom = custom;
-        Arc::new(Cell::new(channel))
+        app.cell(channel)
     };
     let (cell, created) = app.channels.get_or_insert_with(cid, make);
     if created {
@@ -131,7 +133,7 @@ pub(crate) async fn stop_watching(
 ) -> Result<Answer, Failure> {
     let connection = call.connection(&app)?;
     let cell = app.channel(&name.cid())?;
-    let seq = app.unwatch(&cell, &connection);
+    let seq = app.unwatch(&cell, &connection).await?;
     Ok(call.created(StopWatchingAnswer { seq, ..StopWatchingAnswer::default() }))
 }
 

@@ -47,6 +47,7 @@ pub(crate) async fn send(
     let named = sent.user.as_ref().map(|user| user.id.as_str()).or_else(|| sent.custom.get("user_id")?.as_str());
     let user = call.user(&app, named)?.show();
     let cell = app.channel(&name.cid())?;
+    let mut slots = app.outlets.reserve(1).await?;
     let state = &mut *cell.lock();
     let mut event = state.channel.event(&sent.kind, &Date::now());
     event.user = Some(user);
@@ -54,7 +55,7 @@ pub(crate) async fn send(
     event.custom.remove("user_id");
     let small = event.kind.starts_with("typing.");
     if !(small && app.is_throttled(state)) {
-        app.broadcast(state, &event, None);
+        cell.broadcast(state, &mut slots, &event, None);
     }
     Ok(call.created(EventAnswer { event, duration: String::new() }))
 }
@@ -76,6 +77,7 @@ pub(crate) async fn mark_read(
         None => None,
     };
     let read = app.change(&cell, |channel, at| Ok(channel.mark_read(up_to, &user, at))).await?;
+    let mut slots = app.outlets.reserve(1).await?;
     let state = &mut *cell.lock();
     let mut event = state.channel.event(kind::MESSAGE_READ, &Date::now());
     event.user = Some(user);
@@ -83,7 +85,7 @@ pub(crate) async fn mark_read(
     event.custom.insert("unread_messages".to_owned(), read.unread_messages.into());
     event.custom.insert("last_read_message_id".to_owned(), read.last_read_message_id.map_or(Value::Null, Value::from));
     if !app.is_throttled(state) {
-        app.broadcast(state, &event, None);
+        cell.broadcast(state, &mut slots, &event, None);
     }
     Ok(call.created(EventAnswer { event, duration: String::new() }))
 }

@@ -15,9 +15,10 @@ use wire::{ApiError, close};
 use super::{Answer, Failure, Query, gate};
 use crate::app::App;
 use crate::connect::admit;
-use crate::connection::Connection;
+use crate::connection::{Connection, Polled};
 use crate::failure;
 use crate::outbox::{Closing, Taken};
+use crate::shard::Shard;
 
 /// `{"events": […], …}` of events that are JSON already, and the fields of `rest`, which must have one.
 pub(super) fn events_json(events: &[Bytes], rest: &impl Serialize) -> Vec<u8> {
@@ -44,7 +45,9 @@ pub(crate) async fn longpoll(State(app): State<Arc<App>>, Query(query): Query) -
     };
     let Some(id) = query.get("connection_id") else {
         let user = admit(&app, &query).await?;
-        let connection = app.open(&user, true);
+        let shard = Shard::current();
+        let shard = shard.ok_or_else(|| failure::internal("the call came to a thread that is no shard's"))?;
+        let connection = shard.open_polled(&user);
         let event = app.health_check(&connection, true);
         let answer = json!({ "event": event, "duration": gate::took(&app.clock, started) });
         return Ok(Answer::json(StatusCode::OK, &answer));
@@ -54,42 +57,41 @@ pub(crate) async fn longpoll(State(app): State<Arc<App>>, Query(query): Query) -
         crate::auth::Caller::Server => None,
     };
     let connection = app.connections.get(id, user.as_deref())?;
-    if !connection.polls {
-        return Err(failure::input("this connection is a WebSocket's").into());
-    }
+    let polled = connection.polled.as_deref();
+    let polled = polled.ok_or_else(|| failure::input("this connection is a WebSocket's"))?;
     if query.get("close") == Some("true") {
-        connection.outbox.close(close::NORMAL, "closed by the client");
+        polled.outbox.close(close::NORMAL, "closed by the client");
         app.disconnect(&connection);
         return Ok(answer(&[]));
     }
-    let events = poll(&app, &connection).await?;
+    let events = poll(&app, &connection, polled).await?;
     Ok(answer(&events))
 }
 
 /// A poll that waits; dropping it lets the next one wait.
-struct Waiting<'a>(&'a Connection);
+struct Waiting<'a>(&'a Polled);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.poll_waits.store(false, Ordering::Release);
+        self.0.waits.store(false, Ordering::Release);
     }
 }
 
 /// Waits for events.
-async fn poll(app: &App, connection: &Arc<Connection>) -> Result<Vec<Bytes>, ApiError> {
-    if connection.poll_waits.swap(true, Ordering::Acquire) {
+async fn poll(app: &Arc<App>, connection: &Arc<Connection>, polled: &Polled) -> Result<Vec<Bytes>, ApiError> {
+    if polled.waits.swap(true, Ordering::Acquire) {
         return Err(failure::input("another poll of this connection is waiting"));
     }
-    let waiting = Waiting(connection);
-    connection.heard(app.clock.now());
+    let waiting = Waiting(polled);
+    polled.heard(app.clock.now());
     let mut frames = VecDeque::new();
-    let taken = std::future::poll_fn(|cx| connection.outbox.poll_take(cx, &mut frames));
+    let taken = std::future::poll_fn(|cx| polled.outbox.poll_take(cx, &mut frames));
     let taken = tokio::time::timeout(app.config.longpoll_wait, taken).await;
-    connection.heard(app.clock.now());
+    polled.heard(app.clock.now());
     drop(waiting);
     match taken {
         Ok(Taken::Frames) => {
-            connection.outbox.written(frames.iter().map(Bytes::len).sum());
+            polled.outbox.written(frames.iter().map(Bytes::len).sum());
             Ok(frames.iter().map(server_payload).collect())
         }
         Ok(Taken::Closed(Closing { code, reason })) => {

@@ -10,7 +10,8 @@ use wire::event::Message;
 use wire::{ApiError, limits};
 
 use super::{Answer, Body, Call, ChannelName, Failure, Segments};
-use crate::app::{App, Cell};
+use crate::app::App;
+use crate::cell::Cell;
 use crate::channel::{Channel, NewMessage, Sent, Step};
 use crate::time::Date;
 use crate::{custom, failure};

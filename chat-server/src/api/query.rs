@@ -10,7 +10,8 @@ use wire::{ApiError, limits};
 
 use super::filter::Filter;
 use super::{Answer, Body, Call, Failure};
-use crate::app::{App, Cell};
+use crate::app::App;
+use crate::cell::Cell;
 use crate::channel::Channel;
 use crate::failure;
 
@@ -93,7 +94,10 @@ pub(crate) async fn query_channels(
     };
     let mut channels = Vec::with_capacity(page.len());
     for cell in page {
-        let watched_from = connection.as_ref().map(|connection| app.watch(&cell, connection)).transpose()?;
+        let watched_from = match &connection {
+            Some(connection) => Some(app.watch(&cell, connection).await?),
+            None => None,
+        };
         let mut state = super::channels::describe(&app, &cell, &described).await?;
         state.seq = watched_from.unwrap_or(state.seq);
         channels.push(state);

@@ -1,6 +1,7 @@
 //! `GET /stats`: what the node counts about itself, for probes on its host.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use axum::extract::State;
 use http::StatusCode;
@@ -8,7 +9,7 @@ use serde::Serialize;
 
 use super::Answer;
 use crate::app::App;
-use crate::stats::get;
+use crate::stats::{ShardStats, get};
 
 /// Counters since the start, and gauges of now.
 #[derive(Debug, Serialize)]
@@ -28,21 +29,33 @@ struct StatsAnswer {
     fanned_out_bytes: u64,
     frames_written: u64,
     writes: u64,
+    /// Walks over a channel's watchers on one shard; `frames_written / writes` says how many frames left in one write.
+    passes: u64,
     outbox_bytes: u64,
     closed_slow: u64,
     closed_silent: u64,
     closed_protocol: u64,
     loop_delay_us: u64,
+    /// Sockets of each shard.
+    shard_sockets: Vec<u64>,
+    /// Items in the shards' queues now, and at most in one of them since the start.
+    queue_depth: u64,
+    queue_depth_max: u64,
+    /// Frames that wait for their pass.
+    waiting_frames: u64,
+    /// How often a channel's lock was taken already, and for how long that had to be waited for in all.
+    lock_waits: u64,
+    lock_wait_us: u64,
+    /// How often the shards' queues were full, and for how long that had to be waited for in all.
+    slot_waits: u64,
+    slot_wait_us: u64,
 }
 
 /// Answers them; nobody needs a token for it.
 pub(crate) async fn stats(State(app): State<Arc<App>>) -> Answer {
     let stats = &app.stats;
-    let mut outbox_bytes = 0;
-    app.connections.collect(|connection| {
-        outbox_bytes += connection.outbox.bytes() as u64;
-        false
-    });
+    let each = |counter: fn(&ShardStats) -> &AtomicU64| app.shards.iter().map(move |shard| get(counter(&shard.stats)));
+    let sum = |counter: fn(&ShardStats) -> &AtomicU64| each(counter).sum::<u64>();
     let answer = StatsAnswer {
         pid: std::process::id(),
         clock_id: measure::clock::host_clock_id(),
@@ -55,15 +68,24 @@ pub(crate) async fn stats(State(app): State<Arc<App>>) -> Answer {
         failed: get(&stats.failed),
         rate_limited: get(&stats.rate_limited),
         published: get(&stats.published),
-        fanned_out: get(&stats.fanned_out),
-        fanned_out_bytes: get(&stats.fanned_out_bytes),
-        frames_written: get(&stats.frames_written),
-        writes: get(&stats.writes),
-        outbox_bytes,
+        fanned_out: sum(|shard| &shard.fanned_out),
+        fanned_out_bytes: sum(|shard| &shard.fanned_out_bytes),
+        frames_written: sum(|shard| &shard.frames_written),
+        writes: sum(|shard| &shard.writes),
+        passes: sum(|shard| &shard.passes),
+        outbox_bytes: sum(|shard| &shard.outbox_bytes) + app.connections.polled_bytes(),
         closed_slow: get(&stats.closed_slow),
         closed_silent: get(&stats.closed_silent),
         closed_protocol: get(&stats.closed_protocol),
-        loop_delay_us: get(&stats.loop_delay_us),
+        loop_delay_us: each(|shard| &shard.loop_delay_us).max().unwrap_or_default(),
+        shard_sockets: each(|shard| &shard.sockets).collect(),
+        queue_depth: app.shards.iter().map(|shard| shard.queue.depth()).sum(),
+        queue_depth_max: app.shards.iter().map(|shard| shard.queue.depth_max()).max().unwrap_or_default(),
+        waiting_frames: sum(|shard| &shard.waiting),
+        lock_waits: get(&stats.cell_waits),
+        lock_wait_us: get(&stats.cell_wait_ns) / 1_000,
+        slot_waits: get(&app.outlets.waits.count),
+        slot_wait_us: get(&app.outlets.waits.nanos) / 1_000,
     };
     Answer::json(StatusCode::OK, &answer)
 }

@@ -11,7 +11,8 @@ use wire::frame::server_payload;
 use wire::{ApiError, limits};
 
 use super::{Answer, Body, Call, Failure};
-use crate::app::{App, Cell};
+use crate::app::App;
+use crate::cell::Cell;
 use crate::channel::TooOld;
 use crate::failure;
 use crate::time;
@@ -33,7 +34,7 @@ impl Missed {
     fn add(&mut self, cid: String, cell: &Cell, since: Since) -> Result<(), ApiError> {
         let state = cell.lock();
         let log = &state.channel.log;
-        let newest = state.room.seq();
+        let newest = state.audience.seq();
         let after = match since {
             Since::Seq(seq) => Ok(seq),
             Since::Date(at) => log.before(at),

@@ -1,7 +1,5 @@
 //! Filling the memory from the data directory at the start.
 
-use std::sync::Arc;
-
 use anyhow::{Context as _, anyhow};
 use redb::{ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 use serde::de::DeserializeOwned;
@@ -10,7 +8,7 @@ use wire::event::User;
 use wire::frame::{Opcode, server_frame};
 
 use super::Store;
-use crate::app::{App, Cell};
+use crate::app::App;
 use crate::channel::{Channel, Entry, Read};
 use crate::record::{KeptMessage, Table, key};
 use crate::time::Date;
@@ -35,7 +33,7 @@ pub(crate) fn load(app: &App, store: &Store) -> anyhow::Result<()> {
             app.has_forgotten.store(true, std::sync::atomic::Ordering::Relaxed);
         }
         let ids: Vec<String> = channel.window.oldest_first().map(|entry| entry.message.id.clone()).collect();
-        let cell = Arc::new(Cell::new(channel));
+        let cell = app.cell(channel);
         for id in ids {
             app.messages.insert(id, cell.clone());
         }

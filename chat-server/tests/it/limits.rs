@@ -102,7 +102,7 @@ async fn requests_that_never_end_are_cut_off() {
         "POST /sync?api_key={KEY} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-length: 10\r\n\r\n{{",
         token("ann")
     );
-    for (said, expected) in [("GET /app HT", ""), (body.as_str(), "HTTP/1.1 408")] {
+    for (said, expected) in [("", ""), ("GET /app HT", ""), (body.as_str(), "HTTP/1.1 408")] {
         let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
         stream.write_all(said.as_bytes()).await.unwrap();
         let mut answer = Vec::new();

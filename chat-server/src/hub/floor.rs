@@ -1,0 +1,225 @@
+//! The watchers of one shard, and their passes: one walk over a room's watchers that gives each of them all frames that
+//! wait for it, in one go.
+//!
+//! What comes in while a pass is on its way waits in the room, so a busy room coalesces by itself. Passes are taken in
+//! short quanta, room by room in turn, so that a huge room holds nobody up.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::{Batch, LineKey, RoomId};
+
+/// Watchers of one room that are served before other rooms get their turn.
+const QUANTUM: usize = 64;
+
+/// A frame that waits in a room.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) bytes: Bytes,
+    /// The connection that doesn't get it.
+    except: Option<LineKey>,
+}
+
+impl Frame {
+    /// Whether this connection gets it.
+    pub(crate) fn is_for(&self, line: LineKey) -> bool {
+        self.except != Some(line)
+    }
+}
+
+#[derive(Debug)]
+struct Watcher {
+    line: LineKey,
+    /// The number of the first frame that it has not got; numbers count frames of this room here, and wrap around.
+    next: u32,
+}
+
+#[derive(Debug)]
+struct Room {
+    id: RoomId,
+    watchers: Vec<Watcher>,
+    /// Frames that somebody has not got yet.
+    frames: Vec<Frame>,
+    /// The number of the first of `frames`.
+    base: u32,
+    /// Whether it waits for its turn.
+    dirty: bool,
+    /// The watcher with whom the pass goes on; those before have got all frames before `target`.
+    at: usize,
+    target: u32,
+}
+
+impl Room {
+    fn end(&self) -> u32 {
+        self.base.wrapping_add(self.frames.len() as u32)
+    }
+
+    /// Gives a watcher what waits for it. `false` if nothing did.
+    fn serve(&mut self, place: usize, send: &mut impl FnMut(LineKey, &[Frame])) -> bool {
+        let end = self.end();
+        let Some(watcher) = self.watchers.get_mut(place) else { return false };
+        let waiting = end.wrapping_sub(watcher.next) as usize;
+        if waiting == 0 {
+            return false;
+        }
+        watcher.next = end;
+        send(watcher.line, &self.frames[self.frames.len() - waiting..]);
+        true
+    }
+
+    /// Goes on with the pass for at most `quantum` watchers. Answers how many it took, and how many frames are done
+    /// with, which is zero until the pass is over.
+    fn step(&mut self, quantum: usize, send: &mut impl FnMut(LineKey, &[Frame])) -> (usize, usize) {
+        if self.at == 0 {
+            self.target = self.end();
+        }
+        let to = self.watchers.len().min(self.at + quantum);
+        let taken = to - self.at;
+        for place in self.at..to {
+            self.serve(place, send);
+        }
+        self.at = to;
+        if to < self.watchers.len() {
+            return (taken, 0);
+        }
+        self.at = 0;
+        let done = self.target.wrapping_sub(self.base) as usize;
+        self.base = self.target;
+        if done == self.frames.len() {
+            self.frames = Vec::new();
+        } else {
+            self.frames.drain(..done);
+        }
+        (taken, done)
+    }
+}
+
+/// Where a connection stands in a room.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    room: u32,
+    place: u32,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Floor {
+    rooms: Slab<Room>,
+    by_id: HashMap<RoomId, u32>,
+    /// By connection.
+    places: Vec<SmallVec<[Place; 2]>>,
+    /// Rooms whose passes wait or are on their way, in turn.
+    dirty: VecDeque<u32>,
+    /// Frames in all rooms.
+    waiting: usize,
+    /// Passes that are over.
+    passes: u64,
+}
+
+impl Floor {
+    /// A connection starts to watch: it gets what is published from now on.
+    pub(crate) fn watch(&mut self, id: RoomId, line: LineKey) {
+        let index = *self.by_id.entry(id).or_insert_with(|| {
+            let (watchers, frames) = (Vec::new(), Vec::new());
+            let room = Room { id, watchers, frames, base: 0, dirty: false, at: 0, target: 0 };
+            self.rooms.insert(room) as u32
+        });
+        if self.places.len() <= line as usize {
+            self.places.resize_with(line as usize + 1, SmallVec::new);
+        }
+        let places = &mut self.places[line as usize];
+        if places.iter().any(|place| place.room == index) {
+            return;
+        }
+        let room = &mut self.rooms[index as usize];
+        places.push(Place { room: index, place: room.watchers.len() as u32 });
+        let next = room.end();
+        room.watchers.push(Watcher { line, next });
+    }
+
+    /// A connection stops watching: it gets what waits for it, and nothing of what is published from now on.
+    pub(crate) fn unwatch(&mut self, id: RoomId, line: LineKey, send: &mut impl FnMut(LineKey, &[Frame])) {
+        let Some(&index) = self.by_id.get(&id) else { return };
+        let Some(places) = self.places.get_mut(line as usize) else { return };
+        let Some(nth) = places.iter().position(|place| place.room == index) else { return };
+        let place = places.swap_remove(nth).place as usize;
+        let room = &mut self.rooms[index as usize];
+        room.serve(place, send);
+        room.watchers.swap_remove(place);
+        if let Some(moved) = room.watchers.get(place) {
+            let places = self.places[moved.line as usize].iter_mut();
+            places.filter(|place| place.room == index).for_each(|moved| moved.place = place as u32);
+            if place < room.at {
+                // It stands now where the pass has been already.
+                room.serve(place, send);
+            }
+        }
+        room.at = room.at.min(room.watchers.len());
+        if room.watchers.is_empty() && !room.dirty {
+            self.remove(index);
+        }
+    }
+
+    /// Gives a connection all that waits for it in all its rooms.
+    pub(crate) fn catch_up(&mut self, line: LineKey, send: &mut impl FnMut(LineKey, &[Frame])) {
+        for Place { room, place } in self.places.get(line as usize).into_iter().flatten() {
+            self.rooms[*room as usize].serve(*place as usize, send);
+        }
+    }
+
+    fn remove(&mut self, index: u32) {
+        let room = self.rooms.remove(index as usize);
+        self.waiting -= room.frames.len();
+        self.by_id.remove(&room.id);
+    }
+
+    /// Events for a room's watchers. Answers how many frames they are, counted watcher by watcher, and their bytes.
+    pub(crate) fn publish(&mut self, id: RoomId, events: Batch, except: Option<LineKey>) -> (u64, u64) {
+        let Some(&index) = self.by_id.get(&id) else { return (0, 0) };
+        let room = &mut self.rooms[index as usize];
+        let count = events.len() as u64;
+        let bytes: usize = events.iter().map(|event| event.frame.len()).sum();
+        self.waiting += events.len();
+        room.frames.extend(events.into_iter().map(|event| Frame { bytes: event.frame, except }));
+        if !room.dirty {
+            room.dirty = true;
+            self.dirty.push_back(index);
+        }
+        let watchers = (room.watchers.len() as u64).saturating_sub(u64::from(except.is_some()));
+        (watchers * count, watchers * bytes as u64)
+    }
+
+    /// Serves about `budget` watchers. `true` if there are more to be served.
+    pub(crate) fn pass(&mut self, mut budget: usize, send: &mut impl FnMut(LineKey, &[Frame])) -> bool {
+        while budget > 0 {
+            let Some(index) = self.dirty.pop_front() else { return false };
+            let room = &mut self.rooms[index as usize];
+            let (taken, done) = room.step(QUANTUM.min(budget), send);
+            budget -= taken.clamp(1, budget);
+            self.waiting -= done;
+            self.passes += u64::from(done > 0);
+            if !room.frames.is_empty() {
+                self.dirty.push_back(index);
+                continue;
+            }
+            room.dirty = false;
+            if room.watchers.is_empty() {
+                self.remove(index);
+            }
+        }
+        !self.dirty.is_empty()
+    }
+
+    /// Frames that wait in all rooms.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Passes since the start.
+    pub(crate) fn passes(&self) -> u64 {
+        self.passes
+    }
+}
