@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::Timer;
+use agent::{Known, Timer};
 use client::{Client, Endpoint, Notice, Notices, Settings};
-use measure::{Clock, Metric, Offset, SharedRecorder, Timestamp};
+use measure::{Clock, Metric, SharedRecorder, Timestamp};
 use scenarios::ChannelRef;
 use scenarios::model::{Scenario, Tokens};
 use tokio::sync::watch;
@@ -35,7 +35,8 @@ struct Flock {
     run: Option<String>,
     scenario: Arc<Scenario>,
     clock: Clock,
-    offset: watch::Receiver<Offset>,
+    known: watch::Receiver<Known>,
+    /// On the run's clock.
     start: Timestamp,
     recorder: SharedRecorder,
     stop: CancellationToken,
@@ -73,7 +74,7 @@ pub(crate) fn spawn(
         run: (!job.target.bundled).then(|| job.run.clone()),
         scenario: job.scenario.clone(),
         clock: job.clock.clone(),
-        offset: job.offset.clone(),
+        known: job.known.clone(),
         start,
         recorder: recorder.clone(),
         stop: stop.clone(),
@@ -94,7 +95,7 @@ pub(crate) fn spawn(
 impl Flock {
     /// The life of one canary.
     async fn live(&self, number: u32) {
-        let due = self.start + CONNECT_SPREAD * number / self.count;
+        let due = self.ours(self.start + CONNECT_SPREAD * number / self.count);
         self.sleep_until(due).await;
         let Some((client, notices)) = self.connect(number, due).await else { return };
         let cids = self.channels(number);
@@ -114,7 +115,7 @@ impl Flock {
         settings.clock = self.clock.clone();
         match Client::connect(settings).await {
             Ok(connected) => {
-                self.record(Metric::CanaryConnect, self.run_time(self.clock.now()).micros_since(due));
+                self.record(Metric::CanaryConnect, self.clock.now().micros_since(due));
                 Some(connected)
             }
             Err(e) => {
@@ -159,11 +160,12 @@ impl Flock {
             if due >= end {
                 return;
             }
+            let due = self.ours(due);
             self.sleep_until(due).await;
             let cid = &cids[(k / u64::from(self.count)) as usize % cids.len()];
             match client.send(cid, |sent| self.message(k, due, sent)).await {
                 Ok(answer) => {
-                    self.record(Metric::CanarySend, self.run_time(answer.answered).micros_since(due));
+                    self.record(Metric::CanarySend, answer.answered.micros_since(due));
                 }
                 Err(e) => self.error("send", &e.kind()),
             }
@@ -171,7 +173,8 @@ impl Flock {
     }
 
     fn message(&self, number: u64, due: Timestamp, sent: Timestamp) -> OutgoingMessage {
-        let stamp = Stamp { action: Stamp::CANARY, number, due: due.as_nanos(), sent: self.run_time(sent).as_nanos() };
+        let [due, sent] = [due, sent].map(|ours| self.run_time(ours).as_nanos());
+        let stamp = Stamp { action: Stamp::CANARY, number, due, sent };
         let mut custom = serde_json::Map::new();
         custom.insert("throng".into(), serde_json::to_value(stamp).expect("four numbers are JSON"));
         let id = Some(self.scenario.message_id(Stamp::CANARY, number, self.run.as_deref()));
@@ -179,11 +182,15 @@ impl Flock {
     }
 
     fn run_time(&self, ours: Timestamp) -> Timestamp {
-        self.offset.borrow().to_theirs(ours)
+        self.known.borrow().course.to_theirs(ours)
+    }
+
+    /// An instant of the run on our clock. What begins and ends here is measured on it alone, without a bound.
+    fn ours(&self, run_time: Timestamp) -> Timestamp {
+        self.known.borrow().course.to_ours(run_time)
     }
 
     async fn sleep_until(&self, due: Timestamp) {
-        let due = self.offset.borrow().to_ours(due);
         tokio::time::sleep((due - NEARLY).since(self.clock.now())).await;
         // The exact timer takes an open file, and so is there for this instant only.
         let exact = match Timer::new(self.clock.clone()) {

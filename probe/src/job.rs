@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use measure::{Clock, Offset, Recorder, SharedRecorder, Timestamp};
+use agent::Known;
+use measure::{Clock, Recorder, SharedRecorder, Timestamp};
 use proto::control::Target;
 use scenarios::Scenario;
 use tokio::sync::watch;
@@ -36,7 +37,7 @@ pub(crate) struct Job {
     pub(crate) cores: u32,
     pub(crate) nodes: Vec<Node>,
     pub(crate) spool: SpoolLimits,
-    pub(crate) offset: watch::Receiver<Offset>,
+    pub(crate) known: watch::Receiver<Known>,
     pub(crate) clock: Clock,
 }
 
@@ -71,7 +72,7 @@ impl Job {
                 data_plane: self.data_plane.clone(),
                 run: self.run.clone(),
                 start,
-                offset: self.offset.clone(),
+                known: self.known.clone(),
                 sources,
                 spool: self.spool.clone(),
             },
@@ -89,7 +90,7 @@ impl Job {
     }
 
     async fn wait(&self, start: Timestamp, stop: &CancellationToken) {
-        let end = self.offset.borrow().to_ours(start + self.scenario.timeline().end + PATIENCE);
+        let end = self.known.borrow().course.to_ours(start + self.scenario.timeline().end + PATIENCE);
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(end.since(self.clock.now())) => {

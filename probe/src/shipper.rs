@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use measure::{Clock, Gauge, Interval, Offset, Recorder, SharedRecorder, Timestamp};
+use agent::Known;
+use measure::{Clock, Course, Gauge, Interval, Recorder, SharedRecorder, Timestamp};
 use proto::telemetry::SourceHello;
 use rustix::process::nice;
 use tokio::sync::{Notify, oneshot, watch};
@@ -47,7 +48,7 @@ pub struct ShipperConfig {
     /// When the run starts, on the run's clock (the control plane's).
     pub start: Timestamp,
     /// The run's clock against this process's.
-    pub offset: watch::Receiver<Offset>,
+    pub known: watch::Receiver<Known>,
     /// The sources; at least one. The first one's name is the stream's.
     pub sources: Vec<Source>,
     /// Where to keep what is not acknowledged.
@@ -196,28 +197,30 @@ fn hello(run: &str, source: &Source) -> SourceHello {
 
 async fn sample(config: ShipperConfig, clock: Clock, shared: Arc<Shared>, stop: CancellationToken) {
     let mut takers: Vec<Taker> = config.sources.into_iter().map(|s| Taker::new(s, config.start, clock.now())).collect();
-    let mut take_all = |offset: Offset| {
+    let mut take_all = |known: &Known| {
         let now = clock.now();
         for (index, taker) in takers.iter_mut().enumerate() {
-            let interval = taker.take(now, offset);
+            let interval = taker.take(now, known);
             shared.ledger().seal(index, interval);
         }
         shared.more.notify_one();
     };
     loop {
-        let offset = *config.offset.borrow();
+        let Known { course, .. } = *config.known.borrow();
         let now = clock.now();
-        let boundary = offset.to_ours(boundary_after(config.start, offset.to_theirs(now)));
+        let boundary = course.to_ours(boundary_after(config.start, course.to_theirs(now)));
         tokio::select! {
             () = tokio::time::sleep(boundary.since(now)) => {}
             () = stop.cancelled() => break,
         }
         // A timer may fire early by its resolution; then what is left is slept.
         if clock.now() >= boundary {
-            take_all(offset);
+            let known = *config.known.borrow();
+            take_all(&known);
         }
     }
-    take_all(*config.offset.borrow());
+    let known = *config.known.borrow();
+    take_all(&known);
 }
 
 /// The first instant after `now` that is a whole number of seconds, at least one, after `start`.
@@ -233,34 +236,54 @@ struct Taker {
     sampled: Recorder,
     /// On the run's clock.
     taken_until: Timestamp,
+    /// When it was taken last, on our clock, and by which course.
+    before: (Timestamp, Course),
 }
 
 impl Taker {
     fn new(source: Source, start: Timestamp, now: Timestamp) -> Self {
-        Self { source, sampled: Recorder::new(0, now), taken_until: start }
+        Self { source, sampled: Recorder::new(0, now), taken_until: start, before: (now, Course::SAME_CLOCK) }
     }
 
-    fn take(&mut self, now: Timestamp, offset: Offset) -> Interval {
+    fn take(&mut self, now: Timestamp, known: &Known) -> Interval {
         for sampler in &mut self.source.samplers {
             sampler(&mut self.sampled);
         }
-        self.sampled.set(Gauge::ClockOffsetNanos, None, offset.nanos);
-        self.sampled.set(Gauge::ClockBoundNanos, None, i64::try_from(offset.bound).unwrap_or(i64::MAX));
+        self.testify(now, known);
         let mut interval = self.sampled.take(now);
         for recorder in &self.source.recorders {
             interval.merge(&recorder.take(now));
         }
-        // An estimate that moved back must not make time run backwards.
-        let until = offset.to_theirs(now).max(self.taken_until);
+        // A course never runs backwards; but the run's start may lie after the first interval's end.
+        let until = known.course.to_theirs(now).max(self.taken_until);
         interval.start = Some(std::mem::replace(&mut self.taken_until, until));
         interval.end = Some(until);
         interval
+    }
+
+    /// Says how the clock stood: the offset now, and the largest bound since the last time. Both courses are straight but
+    /// for one bend, so that their bounds are largest at an end.
+    fn testify(&mut self, now: Timestamp, known: &Known) {
+        let (then, before) = std::mem::replace(&mut self.before, (now, known.course));
+        let ends = [before.at(then), before.at(now), known.course.at(then), known.course.at(now)];
+        let bound = ends.iter().map(|offset| offset.bound).max().unwrap_or(0);
+        let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        for (gauge, level) in [
+            (Gauge::ClockOffsetNanos, known.course.at(now).nanos),
+            (Gauge::ClockBoundNanos, whole(bound)),
+            (Gauge::ClockDriftPpb, known.course.drift()),
+            (Gauge::ClockExchanges, whole(known.exchanges)),
+            (Gauge::ClockJumps, whole(known.jumps)),
+        ] {
+            self.sampled.set(gauge, None, level);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use measure::{Estimate, Offset};
 
     #[test]
     fn boundaries_are_whole_seconds_after_the_start() {
@@ -291,14 +314,18 @@ mod tests {
             samplers: vec![sampler],
         };
         let mut taker = Taker::new(source, Timestamp::from_nanos(1_000), Timestamp::from_nanos(0));
-        let interval = taker.take(Timestamp::from_nanos(500), Offset { nanos: 1_500, bound: 7 });
+        let at = |nanos| Timestamp::from_nanos(nanos);
+        let estimate = |at, nanos, bound| Estimate { at, offset: Offset { nanos, bound }, drift: 0, drift_bound: 0 };
+        let course = Course::begin(&estimate(at(0), 1_500, 7));
+        let known = Known { course, exchanges: 8, jumps: 1 };
+        let interval = taker.take(at(500), &known);
         assert_eq!((interval.samples(), interval.level(Gauge::UsersConnected)), (7, 7));
         assert_eq!(interval.count(measure::Counter::Published), 2);
-        assert_eq!(
-            (interval.start, interval.end),
-            (Some(Timestamp::from_nanos(1_000)), Some(Timestamp::from_nanos(2_000)))
-        );
-        let next = taker.take(Timestamp::from_nanos(600), Offset { nanos: 1_000, bound: 7 });
-        assert_eq!((next.start, next.end), (interval.end, interval.end), "time does not run backwards");
+        assert_eq!((interval.start, interval.end), (Some(at(1_000)), Some(at(2_000))));
+        assert_eq!((interval.level(Gauge::ClockOffsetNanos), interval.level(Gauge::ClockExchanges)), (1_500, 8));
+        let course = course.steer(&estimate(at(600), 400, 5));
+        let next = taker.take(at(2_000_000_600), &Known { course, exchanges: 9, jumps: 1 });
+        assert_eq!((next.start, next.end), (interval.end, Some(at(2_000_001_000))), "a step of 1,100 ns leaves no gap");
+        assert_eq!(next.level(Gauge::ClockBoundNanos), 5 + 1_100 + 2, "as it was before the step was made good");
     }
 }

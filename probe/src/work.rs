@@ -7,7 +7,6 @@ use agent::{Begin, Haste, Running, Work};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use measure::Clock;
-use measure::clock::host_clock_id;
 use proto::control::{AgentKind, Hello, Prepare};
 use scenarios::Scenario;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +44,7 @@ pub async fn run(config: Config, clock: Clock, shutdown: CancellationToken) -> a
         kind: AgentKind::Probe.into(),
         version: proto::VERSION.to_owned(),
         cores: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
-        clock_id: host_clock_id(),
+        clock_id: clock.id(),
         pid: std::process::id(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         ..Hello::default()
@@ -100,7 +99,7 @@ impl Work for Watcher {
             cores: self.cores,
             nodes,
             spool: self.spool.clone(),
-            offset: begin.offset,
+            known: begin.known,
             clock: self.clock.clone(),
         };
         let (stop, ending, at) = (CancellationToken::new(), begin.ending, begin.at);

@@ -26,7 +26,6 @@ mod work;
 use std::sync::Arc;
 
 use measure::Clock;
-use measure::clock::host_clock_id;
 use proto::control::{AgentKind, Hello};
 use tokio_util::sync::CancellationToken;
 
@@ -71,7 +70,7 @@ pub async fn run(
         open_files: machine.open_files,
         capacity: config.capacity.unwrap_or_else(|| machine.capacity(threads)),
         source_addresses: Vec::new(),
-        clock_id: host_clock_id(),
+        clock_id: clock.id(),
         pid: std::process::id(),
         host: machine.host.clone(),
     };

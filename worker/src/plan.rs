@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use client::{Api, Endpoint};
-use measure::offset::Offset;
 use measure::{Clock, Timestamp};
 use scenarios::{Scenario, Shard};
 
@@ -54,13 +53,14 @@ impl Plan {
     }
 }
 
-/// When a run starts, on this host's clock, and how that stands to the control plane's.
+/// When a run starts. What is due follows from `at` on this host's clock alone, at its own rate: a schedule that followed
+/// every new estimate of the run's clock would be late by what was corrected. Stamps say when it was due in run time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Start {
     /// The start instant, on our clock.
     pub at: Timestamp,
-    /// From our clock to the control plane's.
-    pub offset: Offset,
+    /// The same on the run's clock, the control plane's.
+    pub run_at: Timestamp,
 }
 
 /// What the threads of a run share: nothing that changes.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::Builder;
 use std::time::Duration;
 
-use agent::Timer;
+use agent::{Known, Timer};
 use measure::{Recorder, SharedRecorder};
 use tokio::runtime;
 use tokio::sync::{oneshot, watch};
@@ -63,17 +63,22 @@ impl Pool {
         (0..threads).map(|_| SharedRecorder::new(Recorder::new(cohorts, start.at))).collect()
     }
 
-    /// Starts one thread for each recorder.
+    /// Starts one thread for each recorder; they stamp by what is known of the run's clock.
     ///
     /// # Errors
     /// When the system gives no more threads.
-    pub fn start(plan: &SharedPlan, start: Start, recorders: &[SharedRecorder]) -> io::Result<Self> {
+    pub fn start(
+        plan: &SharedPlan,
+        start: Start,
+        known: &watch::Receiver<Known>,
+        recorders: &[SharedRecorder],
+    ) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(None);
         let mut pool = Self { handle: Handle { stop: Arc::new(stop), progress: Vec::new() }, ends: Vec::new() };
         let threads = recorders.len() as u32;
         for (number, recorder) in (0..threads).zip(recorders) {
             let progress = Arc::new(Progress::default());
-            let book = Book::new(recorder.clone(), plan.clock.clone(), start);
+            let book = Book::new(recorder.clone(), plan.clock.clone(), known.clone());
             let (plan, shared, stopped) = (Arc::clone(plan), Arc::clone(&progress), stopped.clone());
             let (ended, end) = oneshot::channel();
             let work = move || {

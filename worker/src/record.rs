@@ -1,26 +1,38 @@
 //! Everything that a thread measures, in the words of `measure`.
 
+use std::cell::RefCell;
+
+use agent::Known;
 use client::{CallError, Closed, ConnectError, Timings};
-use measure::{Clock, Cohort, Counter, Gauge, MessageKey, Metric, Recorder, Series, SharedRecorder, Timestamp};
+use measure::{Clock, Cohort, Counter, Course, Gauge, MessageKey, Metric, Recorder, Series, SharedRecorder, Timestamp};
 use scenarios::model::ActionKind;
+use tokio::sync::watch;
 use wire::Stamp;
 
 use crate::account::Tally;
 use crate::frames::Head;
-use crate::plan::Start;
 
 /// A thread's recorder, and what it takes to stamp by run time.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Book {
     recorder: SharedRecorder,
     clock: Clock,
-    start: Start,
+    run_clock: RefCell<RunClock>,
+}
+
+/// The run's clock as the thread reads it: a course of its own, so that nobody is waited for. Whether there is a newer one
+/// is the look at one number.
+#[derive(Debug)]
+struct RunClock {
+    course: Course,
+    known: watch::Receiver<Known>,
 }
 
 impl Book {
-    /// A book on a recorder.
-    pub(crate) fn new(recorder: SharedRecorder, clock: Clock, start: Start) -> Self {
-        Self { recorder, clock, start }
+    /// A book on a recorder. What is known of the run's clock is followed.
+    pub(crate) fn new(recorder: SharedRecorder, clock: Clock, mut known: watch::Receiver<Known>) -> Self {
+        let course = known.borrow_and_update().course;
+        Self { recorder, clock, run_clock: RefCell::new(RunClock { course, known }) }
     }
 
     /// Now, on this host's clock.
@@ -30,7 +42,12 @@ impl Book {
 
     /// An instant of this host in run time.
     pub(crate) fn run_time(&self, at: Timestamp) -> Timestamp {
-        self.start.offset.to_theirs(at)
+        let RunClock { course, known } = &mut *self.run_clock.borrow_mut();
+        // Without a sender, as on one host, there will be nothing newer.
+        if known.has_changed().unwrap_or(false) {
+            *course = known.borrow_and_update().course;
+        }
+        course.to_theirs(at)
     }
 
     /// Something fell due at `due` and is being started now.

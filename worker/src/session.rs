@@ -199,7 +199,7 @@ mod tests {
             clock: Clock::System,
         });
         let recorder = SharedRecorder::new(Recorder::new(1, Clock::System.now()));
-        let book = Book::new(recorder, Clock::System, Start::default());
+        let book = Book::new(recorder, Clock::System, tokio::sync::watch::channel(agent::Known::default()).1);
         let load = Rc::new(Load::new(plan, Start::default(), Shard::WHOLE, book, Arc::new(Progress::default())));
         let task = size_of_val(&run(load, 0, 1, Duration::ZERO, Timestamp::default()));
         let user = size_of::<User>() + size_of::<Link>();

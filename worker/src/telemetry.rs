@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use agent::Known;
 use futures_util::future::BoxFuture;
 use measure::SharedRecorder;
+use tokio::sync::watch;
 
 use crate::plan::Start;
 
@@ -17,8 +19,10 @@ pub struct RunInfo {
     pub source: String,
     /// Where the data plane is.
     pub data_plane: String,
-    /// When it starts on this host's clock, and how that stands to run time. Recorders' first interval begins there.
+    /// When it starts. Recorders' first interval begins there.
     pub start: Start,
+    /// The run's clock against this host's.
+    pub known: watch::Receiver<Known>,
     /// The run's length without draining.
     pub length: Duration,
 }

@@ -43,10 +43,9 @@ impl Work for Users {
     }
 
     fn start(&self, (plan, data_plane): Self::Prepared, begin: Begin) -> Result<Running, String> {
-        let offset = *begin.offset.borrow();
-        let start = Start { at: offset.to_ours(begin.at), offset };
+        let start = Start { at: begin.known.borrow().course.to_ours(begin.at), run_at: begin.at };
         let recorders = Pool::recorders(&plan, self.threads, start);
-        let mut pool = Pool::start(&plan, start, &recorders)
+        let mut pool = Pool::start(&plan, start, &begin.known, &recorders)
             .map_err(|error| format!("the users' threads could not be started: {error}"))?;
         info!(run = plan.run, users = plan.users(), threads = self.threads, "users begin to join");
         let session = self.telemetry.begin(
@@ -55,6 +54,7 @@ impl Work for Users {
                 source: begin.source,
                 data_plane,
                 start,
+                known: begin.known,
                 length: plan.scenario.timeline().end,
             },
             recorders,

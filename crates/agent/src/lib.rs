@@ -10,10 +10,11 @@ mod timer;
 
 use std::fmt::Debug;
 
+pub use sync::Known;
 pub use timer::Timer;
 
 use futures_util::future::BoxFuture;
-use measure::{Clock, Offset, Timestamp};
+use measure::{Clock, Timestamp};
 use proto::control::{Hello, Prepare};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -40,8 +41,8 @@ pub struct Begin {
     pub source: String,
     /// The start instant, on the control plane's clock.
     pub at: Timestamp,
-    /// From our clock to the control plane's, kept up to date.
-    pub offset: watch::Receiver<Offset>,
+    /// The control plane's clock against ours, kept up to date.
+    pub known: watch::Receiver<Known>,
     /// When to end it.
     pub ending: Ending,
 }

@@ -1,6 +1,6 @@
 //! The one run that an agent is busy with, from its preparation until everything is shipped.
 
-use measure::{Clock, Offset, Timestamp};
+use measure::{Clock, Timestamp};
 use proto::control as pb;
 use proto::control::agent_report::Report;
 use tokio::sync::watch;
@@ -8,18 +8,18 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::link::Link;
-use crate::{Begin, Ending, Haste, Work, sync};
+use crate::{Begin, Ending, Haste, Known, Work, sync};
 
 enum Stage<P> {
     Idle,
     Preparing {
         run: String,
-        task: JoinHandle<Result<(P, watch::Receiver<Offset>), String>>,
+        task: JoinHandle<Result<(P, watch::Receiver<Known>), String>>,
     },
     Prepared {
         run: String,
         prepared: P,
-        offset: watch::Receiver<Offset>,
+        known: watch::Receiver<Known>,
     },
     Running {
         run: String,
@@ -77,8 +77,8 @@ impl<W: Work> Job<W> {
 
     /// Starts what was prepared; an answer at once only if that can't be.
     pub(crate) fn start(&mut self, order: &pb::Start, source: &str) -> Option<Report> {
-        let (run, prepared, offset) = match std::mem::replace(&mut self.stage, Stage::Idle) {
-            Stage::Prepared { run, prepared, offset } if run == order.run => (run, prepared, offset),
+        let (run, prepared, known) = match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Prepared { run, prepared, known } if run == order.run => (run, prepared, known),
             other => {
                 self.stage = other;
                 warn!(run = order.run, "told to start a run that is not prepared");
@@ -87,7 +87,7 @@ impl<W: Work> Job<W> {
         };
         let (ending, asked) = watch::channel(None);
         let at = Timestamp::from_nanos(order.at_ns);
-        let begin = Begin { source: source.to_owned(), at, offset, ending: Ending(asked) };
+        let begin = Begin { source: source.to_owned(), at, known, ending: Ending(asked) };
         match self.work.start(prepared, begin) {
             Ok(running) => {
                 info!(run, "starting");
@@ -136,8 +136,8 @@ impl<W: Work> Job<W> {
                 let prepared = task.await.unwrap_or_else(|e| Err(format!("the preparation failed: {e}")));
                 let run = std::mem::take(run);
                 match prepared {
-                    Ok((prepared, offset)) => {
-                        self.stage = Stage::Prepared { run: run.clone(), prepared, offset };
+                    Ok((prepared, known)) => {
+                        self.stage = Stage::Prepared { run: run.clone(), prepared, known };
                         Report::Ready(pb::Ready { run })
                     }
                     Err(reason) => {

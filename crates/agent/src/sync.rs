@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use measure::{Clock, Estimator, Exchange, Offset, Timestamp};
+use measure::{Clock, Course, Estimate, Estimator, Exchange, Timestamp};
 use proto::control::TimeRequest;
 use proto::control::agents_client::AgentsClient;
 use tokio::sync::watch;
@@ -10,13 +10,31 @@ use tonic::transport::Channel;
 
 /// Exchanges for the first estimate; the filter holds as many.
 const FIRST: usize = 8;
-/// How often there is another exchange. What the clocks drift meanwhile is in the bound.
-const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// How often there is another exchange. What the clocks drift meanwhile is extrapolated, and how much that may be wrong is
+/// in the bound.
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// How long one exchange may take.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// The offset to a control plane with this clock, kept up to date for as long as somebody looks at it. On the same host
-/// it is the same clock, and nobody has to be asked.
+/// What is known of the control plane's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// Its time, as it is to be read until something newer is known.
+    pub course: Course,
+    /// Exchanges with it so far; none, where it is our own.
+    pub exchanges: u64,
+    /// How often they contradicted each other: one of the clocks was set, or slewed.
+    pub jumps: u64,
+}
+
+impl Known {
+    fn of(course: Course, estimator: &Estimator) -> Self {
+        Self { course, exchanges: estimator.observed(), jumps: estimator.jumps() }
+    }
+}
+
+/// What is known of a control plane's clock, kept up to date for as long as somebody looks at it. On the same host it is
+/// the same clock, and nobody has to be asked.
 ///
 /// # Errors
 /// When the control plane doesn't tell its time.
@@ -24,15 +42,15 @@ pub(crate) async fn follow(
     mut client: AgentsClient<Channel>,
     same_clock: bool,
     clock: Clock,
-) -> Result<watch::Receiver<Offset>, String> {
-    let (set, offset) = watch::channel(Offset::SAME_CLOCK);
+) -> Result<watch::Receiver<Known>, String> {
+    let (set, known) = watch::channel(Known::default());
     if !same_clock {
         let mut estimator = Estimator::default();
         let estimate = estimate(&mut client, &mut estimator, &clock).await?;
-        set.send_replace(estimate);
+        set.send_replace(Known::of(Course::begin(&estimate), &estimator));
         tokio::spawn(keep(client, estimator, clock, set));
     }
-    Ok(offset)
+    Ok(known)
 }
 
 /// Asks until there is an estimate.
@@ -40,7 +58,7 @@ async fn estimate(
     client: &mut AgentsClient<Channel>,
     estimator: &mut Estimator,
     clock: &Clock,
-) -> Result<Offset, String> {
+) -> Result<Estimate, String> {
     for _ in 0..FIRST {
         let exchange = exchange(client, clock).await?;
         estimator.observe(exchange);
@@ -48,25 +66,20 @@ async fn estimate(
     estimator.estimate(clock.now()).ok_or_else(|| "no exchange of time".to_owned())
 }
 
-/// Keeps an offset up to date until nobody looks at it any more. Where an exchange fails, the estimate stays, and its
-/// bound grows with its age.
-async fn keep(
-    mut client: AgentsClient<Channel>,
-    mut estimator: Estimator,
-    clock: Clock,
-    offset: watch::Sender<Offset>,
-) {
+/// Keeps a course up to date until nobody looks at it any more. Where an exchange fails, the estimate stays, and its bound
+/// grows with its age.
+async fn keep(mut client: AgentsClient<Channel>, mut estimator: Estimator, clock: Clock, known: watch::Sender<Known>) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(AGAIN_AFTER) => {}
-            () = offset.closed() => return,
+            () = known.closed() => return,
         }
         match exchange(&mut client, &clock).await {
             Ok(exchange) => estimator.observe(exchange),
             Err(e) => tracing::debug!("no exchange of time: {e}"),
         }
         if let Some(estimate) = estimator.estimate(clock.now()) {
-            offset.send_replace(estimate);
+            known.send_modify(|known| *known = Known::of(known.course.steer(&estimate), &estimator));
         }
     }
 }

@@ -36,7 +36,7 @@ impl Timer {
     /// When the kernel refuses the timer.
     pub async fn until(&self, at: Timestamp) -> io::Result<()> {
         while self.clock.now() < at {
-            let nanos = at.as_nanos();
+            let nanos = self.clock.on_host(at).as_nanos();
             let it_value = Timespec {
                 tv_sec: i64::try_from(nanos / 1_000_000_000).unwrap_or(i64::MAX),
                 tv_nsec: (nanos % 1_000_000_000) as i64,

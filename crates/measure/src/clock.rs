@@ -61,11 +61,59 @@ pub enum Clock {
     /// The host's monotonic clock.
     #[default]
     System,
+    /// The host's monotonic clock as another host's would be, so that a process can be tested as if it ran there.
+    Skewed(Skew),
     /// A clock that moves only when [`Clock::advance`] is called; clones share it.
     Manual(Arc<AtomicU64>),
 }
 
+/// How a clock differs from the host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skew {
+    /// Nanoseconds ahead of the host's clock at `since`.
+    pub ahead: i64,
+    /// Nanoseconds gained with each second of the host's clock; more than -1,000,000,000, so that time goes on.
+    pub drift: i64,
+    /// The instant of the host's clock at which the drift began.
+    pub since: Timestamp,
+}
+
+impl Skew {
+    /// This clock's time when the host's clock shows `host`.
+    pub const fn of(self, host: Timestamp) -> Timestamp {
+        let passed = host.0.wrapping_sub(self.since.0) as i64;
+        host.shifted(self.ahead.saturating_add(parts(passed, self.drift)))
+    }
+
+    /// The time of the host's clock when this clock shows `skewed`; to a nanosecond.
+    pub fn host(self, skewed: Timestamp) -> Timestamp {
+        let passed = i128::from(skewed.0) - i128::from(self.since.0) - i128::from(self.ahead);
+        let passed = passed * 1_000_000_000 / i128::from(1_000_000_000 + self.drift).max(1);
+        let host = (i128::from(self.since.0) + passed).clamp(0, i128::from(u64::MAX));
+        Timestamp(u64::try_from(host).unwrap_or(u64::MAX))
+    }
+}
+
+/// So many parts in a thousand million of a time in nanoseconds. Times of more than a day count as a day, so that it fits.
+pub(crate) const fn parts(nanos: i64, per_billion: i64) -> i64 {
+    const DAY: i64 = 86_400_000_000_000;
+    let nanos = if nanos > DAY {
+        DAY
+    } else if nanos < -DAY {
+        -DAY
+    } else {
+        nanos
+    };
+    nanos.saturating_mul(per_billion) / 1_000_000_000
+}
+
 impl Clock {
+    /// This host's clock as it would be on a host whose clock is `ahead` nanoseconds ahead, and gains `drift` nanoseconds
+    /// a second from now on.
+    pub fn skewed(ahead: i64, drift: i64) -> Self {
+        Self::Skewed(Skew { ahead, drift, since: Self::System.now() })
+    }
+
     /// A manual clock that stands at `start`.
     pub fn manual(start: Timestamp) -> Self {
         Self::Manual(Arc::new(AtomicU64::new(start.as_nanos())))
@@ -78,17 +126,34 @@ impl Clock {
                 let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
                 Timestamp(t.tv_sec.unsigned_abs() * 1_000_000_000 + t.tv_nsec.unsigned_abs())
             }
+            Self::Skewed(skew) => skew.of(Self::System.now()),
             Self::Manual(nanos) => Timestamp(nanos.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// The instant of the host's `CLOCK_MONOTONIC` at which this clock shows `at`: what the kernel's timers are set to.
+    pub fn on_host(&self, at: Timestamp) -> Timestamp {
+        match self {
+            Self::System | Self::Manual(_) => at,
+            Self::Skewed(skew) => skew.host(at),
+        }
+    }
+
+    /// Names this clock: [`host_clock_id`], and for one that isn't the host's another that nobody else has.
+    pub fn id(&self) -> String {
+        match self {
+            Self::System => host_clock_id(),
+            Self::Skewed(_) | Self::Manual(_) => format!("{}/process-{}", host_clock_id(), std::process::id()),
         }
     }
 
     /// Moves a manual clock forward.
     ///
     /// # Panics
-    /// On the system clock, which nobody moves.
+    /// On a clock that is no manual one: nobody moves it.
     pub fn advance(&self, by: Duration) {
         match self {
-            Self::System => panic!("the system clock can't be advanced"),
+            Self::System | Self::Skewed(_) => panic!("the system clock can't be advanced"),
             Self::Manual(nanos) => {
                 nanos.fetch_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
             }
@@ -132,6 +197,20 @@ mod tests {
         let twin = clock.clone();
         clock.advance(Duration::from_nanos(7));
         assert_eq!(twin.now(), Timestamp::from_nanos(12));
+    }
+
+    #[test]
+    fn a_skewed_clock_is_another_clock() {
+        let since = Timestamp::from_nanos(1_000_000_000_000);
+        let skew = Skew { ahead: -250_000_000, drift: 30_000, since };
+        assert_eq!(skew.of(since), since - Duration::from_millis(250));
+        let later = since + Duration::from_secs(100);
+        assert_eq!(skew.of(later).as_nanos(), later.as_nanos() - 250_000_000 + 3_000_000);
+        assert!(skew.host(skew.of(later)).as_nanos().abs_diff(later.as_nanos()) <= 1);
+        let clock = Clock::skewed(250_000_000, 0);
+        assert!(clock.now().micros_since(Clock::System.now()) > 240_000);
+        assert_ne!(clock.id(), Clock::System.id());
+        assert_eq!(Clock::System.on_host(later), later);
     }
 
     #[test]

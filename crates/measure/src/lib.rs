@@ -8,6 +8,7 @@
 
 pub mod clock;
 mod codec;
+pub mod course;
 pub mod histogram;
 pub mod interval;
 pub mod metric;
@@ -17,12 +18,13 @@ pub mod recorder;
 pub mod schedule;
 pub mod statistics;
 
-pub use clock::{Clock, Timestamp};
+pub use clock::{Clock, Skew, Timestamp};
 pub use codec::DecodeError;
+pub use course::Course;
 pub use histogram::Histogram;
 pub use interval::{CounterKey, GaugeKey, Interval};
 pub use metric::{Cohort, Counter, Gauge, Metric, Series};
-pub use offset::{Estimator, Exchange, Offset};
+pub use offset::{Estimate, Estimator, Exchange, Offset};
 pub use receipt::{MessageKey, Receipt};
 pub use recorder::{Recorder, SharedRecorder};
 pub use schedule::{Profile, Schedule, SplitMix64};

@@ -198,10 +198,16 @@ closed! {
     NodeChannels = 15, "node_channels";
     /// bytes that wait in a chat server's outboxes
     NodeOutboxBytes = 16, "node_outbox_bytes";
-    /// the source's clock against the control plane's, in nanoseconds
+    /// what is added to the source's clock to have the control plane's, in nanoseconds
     ClockOffsetNanos = 17, "clock_offset_nanos";
-    /// the error bound of that offset, in nanoseconds
+    /// the error bound of that offset in its interval, in nanoseconds: at no instant of it was it larger
     ClockBoundNanos = 18, "clock_bound_nanos";
+    /// how fast the control plane's clock gains on the source's, in nanoseconds a second
+    ClockDriftPpb = 19, "clock_drift_ppb";
+    /// exchanges of time with the control plane so far
+    ClockExchanges = 20, "clock_exchanges";
+    /// times at which exchanges contradicted each other: one of the clocks was set, or slewed too fast
+    ClockJumps = 21, "clock_jumps";
 }
 
 /// What a histogram is of.

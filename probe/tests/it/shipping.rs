@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use measure::{Clock, Counter, Interval, Metric, Offset, Recorder, SharedRecorder};
+use agent::Known;
+use measure::{Clock, Counter, Interval, Metric, Recorder, SharedRecorder};
 use probe::{Shipper, ShipperConfig, Source, SpoolLimits};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -36,7 +37,7 @@ fn start(address: SocketAddr, sources: Vec<Source>, dir: &std::path::Path, memor
         run: "r".into(),
         // So many seconds ago that a boundary comes in a fraction of a second.
         start: Clock::System.now() - Duration::from_millis(700),
-        offset: watch::channel(Offset::SAME_CLOCK).1,
+        known: watch::channel(Known::default()).1,
         sources,
         spool: SpoolLimits { memory_bytes, disk_bytes: 1 << 20, dir: dir.to_owned() },
     };

@@ -206,7 +206,7 @@ async fn a_run_from_hello_to_finished() {
         assert_eq!(shipped.count(Counter::Negative), 0);
         let info = fixture.telemetry.begun.lock().unwrap().clone().unwrap();
         assert_eq!((info.source.as_str(), info.data_plane.as_str()), ("worker-7", "http://127.0.0.1:9"));
-        let offset = info.start.offset;
+        let offset = info.known.borrow().course.at(info.start.at);
         if other_clock {
             assert!(offset.bound > 0 && offset.nanos.abs_diff(SHIFT as i64) <= offset.bound, "{offset:?}");
         } else {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::Known;
 use client::Endpoint;
-use measure::offset::Offset;
 use measure::{Clock, Counter, Gauge, Histogram, Interval, Metric, SharedRecorder};
 use scenarios::{Shard, Source};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use wire::token::TokenKey;
 use worker::Start;
@@ -71,9 +72,10 @@ struct Running {
 }
 
 fn start(plan: &SharedPlan, threads: u32) -> Running {
-    let at = Start { at: plan.clock.now() + Duration::from_millis(50), offset: Offset::SAME_CLOCK };
+    let at = plan.clock.now() + Duration::from_millis(50);
+    let (at, known) = (Start { at, run_at: at }, watch::channel(Known::default()).1);
     let recorders = Pool::recorders(plan, threads, at);
-    Running { pool: Pool::start(plan, at, &recorders).unwrap(), recorders }
+    Running { pool: Pool::start(plan, at, &known, &recorders).unwrap(), recorders }
 }
 
 impl Running {

@@ -1,6 +1,5 @@
 //! `throng probe`.
 
-use measure::Clock;
 use probe::Config;
 use serde_json::json;
 
@@ -19,6 +18,6 @@ pub(crate) async fn probe(args: &AgentArgs) -> Result<Exit, Failure> {
     announce(&json!({"role": "probe", "name": name, "control_plane": args.control_plane}))?;
     let config =
         Config { control_plane: args.control_plane.clone(), name, nodes: Vec::new(), spool: shipping::spool() };
-    probe::run(config, Clock::System, end).await.or_exit(Exit::Unavailable)?;
+    probe::run(config, args.skew.clock(), end).await.or_exit(Exit::Unavailable)?;
     Ok(Exit::Passed)
 }

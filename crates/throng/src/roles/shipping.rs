@@ -7,7 +7,6 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use measure::{Clock, SharedRecorder};
 use probe::{LoopDelay, Shipper, ShipperConfig, Source, SpoolLimits};
-use tokio::sync::watch;
 use tokio::time::Instant;
 use worker::{RunInfo, Session, Telemetry};
 
@@ -36,9 +35,8 @@ impl Telemetry for Shipping {
         let config = ShipperConfig {
             data_plane: run.data_plane,
             run: run.run,
-            start: run.start.offset.to_theirs(run.start.at),
-            // One estimate holds for a run of a worker, as its users stamp by it.
-            offset: watch::channel(run.start.offset).1,
+            start: run.start.run_at,
+            known: run.known,
             sources: vec![source],
             spool: spool(),
         };

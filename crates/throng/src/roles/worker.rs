@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use measure::Clock;
 use serde_json::json;
 use worker::Config;
 
@@ -21,7 +20,7 @@ pub(crate) async fn worker(args: &AgentArgs) -> Result<Exit, Failure> {
     let name = name_or_host(args.name.as_deref());
     let config =
         Config { control_plane: args.control_plane.clone(), name: name.clone(), threads: None, capacity: None };
-    let clock = Clock::System;
+    let clock = args.skew.clock();
     announce(&json!({"role": "worker", "name": name, "control_plane": args.control_plane}))?;
     let telemetry = Arc::new(Shipping { clock: clock.clone() });
     worker::run(config, telemetry, clock, end).await.or_exit(Exit::Unavailable)?;
