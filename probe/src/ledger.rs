@@ -2,7 +2,7 @@
 //! spool's file.
 
 use bytes::Bytes;
-use measure::Interval;
+use measure::{Gauge, Interval};
 use proto::telemetry::shipment::Shipment as Kind;
 use proto::telemetry::{Ack, Goodbye, SealedInterval, Shipment};
 
@@ -146,9 +146,15 @@ fn shipment(kind: Kind) -> Shipment {
 
 /// Two consecutive intervals as one: what was counted adds up, and the levels are the later ones.
 fn longer(held: Interval, next: &Interval, receipts_dropped: &mut u64) -> Interval {
+    let held_bound = held.level(Gauge::ClockBoundNanos);
     let mut sum = held;
     sum.merge(next);
+    let bound = held_bound.max(next.level(Gauge::ClockBoundNanos));
     sum.gauges.clone_from(&next.gauges);
+    // The largest of the whole time, as it is of a second.
+    if let Some(level) = sum.gauges.get_mut(&Gauge::ClockBoundNanos.into()) {
+        *level = bound;
+    }
     if sum.receipts.len() > HELD_RECEIPTS_MAX {
         *receipts_dropped += sum.receipts.len() as u64;
         sum.receipts.clear();
@@ -160,7 +166,7 @@ fn longer(held: Interval, next: &Interval, receipts_dropped: &mut u64) -> Interv
 mod tests {
     use super::*;
     use crate::spool::SpoolLimits;
-    use measure::{Counter, Gauge, Metric};
+    use measure::{Counter, Metric};
 
     fn interval(samples: u64, level: i64) -> Interval {
         let mut i = Interval::default();

@@ -2,6 +2,7 @@
 
 use measure::Counter;
 
+use crate::clocks;
 use crate::format::{count, duration_us, number};
 use crate::result::{RunResult, SourceInfo};
 use crate::run::RunState;
@@ -26,13 +27,7 @@ pub(crate) fn doubts(run: &RunState, result: &RunResult) -> Vec<String> {
             "One action in a hundred started {p99} or more after it was due; that is part of the latencies."
         ));
     }
-    let unsure = result.sources.iter().map(|s| s.clock_bound_us).fold(0.0, f64::max);
-    if unsure > 0.0 {
-        let bound = duration_us(unsure);
-        doubts.push(format!(
-            "Clocks of different hosts are known to within {bound}; delivery between hosts is off by at most that."
-        ));
-    }
+    clocks::doubts(result, &mut doubts);
     lost_receivers(result, &mut doubts);
     canaries(result, &mut doubts);
     doubts
@@ -59,7 +54,10 @@ fn counted(run: &RunState, doubts: &mut Vec<String>) {
             doubts.push(format!("{} {what}", count(n)));
         }
     };
-    say(run.total(Counter::Negative), "latency samples came out negative and count as 0: two clocks disagree.");
+    say(
+        run.total(Counter::Negative),
+        "latency samples came out negative and count as 0, below all others: two clocks disagree by more than a message takes.",
+    );
     say(run.total(Counter::Saturated), "latency samples were above 60 s and count as 60 s.");
     say(run.fanout.late(), "deliveries came so late that the fan-out figures lack them; `delivery` has them.");
     say(run.repeats, "intervals were shipped again after a break, and counted once.");

@@ -54,6 +54,22 @@ pub fn duration_us(us: f64) -> String {
     }
 }
 
+/// A duration with the bound of its error: `12.4 ms ± 310 µs`; without one where it is exact.
+pub fn bounded_us(us: f64, bound: f64) -> String {
+    if bound > 0.0 {
+        // On a phone the bound may stand in a line of its own.
+        format!("{} ±{NBSP}{}", duration_us(us), duration_us(bound_us(bound)))
+    } else {
+        duration_us(us)
+    }
+}
+
+/// An error bound to two significant digits, rounded up: what is promised is never less than what is known.
+pub fn bound_us(bound: f64) -> f64 {
+    let step = 10_f64.powf(bound.max(1.0).log10().floor() - 1.0);
+    (bound / step).ceil() * step
+}
+
 /// As [`duration_us`], a dash where there is none.
 pub fn maybe_us(us: Option<u64>) -> String {
     us.map_or_else(|| "–".into(), |us| duration_us(us as f64))

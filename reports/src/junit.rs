@@ -46,6 +46,9 @@ fn trusted(result: &RunResult, open: &str) -> String {
 fn held(threshold: &ThresholdResult, open: &str) -> String {
     let measured = threshold.measured.map(|m| format::in_unit(m, &threshold.unit));
     let said = match (threshold.held, measured) {
+        _ if threshold.unusable => {
+            format!("unusable: clocks are known to within {}", format::duration_us(threshold.bound_us))
+        }
         (Some(true), _) => return format!("{open}/>"),
         (_, Some(measured)) => match &threshold.window {
             Some(window) => format!("measured {measured} {}", windows(window)),

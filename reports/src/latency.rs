@@ -22,6 +22,7 @@ pub(crate) fn numbers(h: &Histogram) -> Latency {
         p9999_us: h.quantile(0.9999),
         max_us: h.max(),
         spectrum: spectrum(h),
+        ..Latency::default()
     }
 }
 

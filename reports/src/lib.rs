@@ -2,6 +2,7 @@
 
 mod cell;
 pub mod charts;
+mod clocks;
 mod close;
 pub mod compare;
 mod doubts;

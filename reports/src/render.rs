@@ -4,6 +4,7 @@
 //! section reads anything but the result, so an old `result.json` renders the same again.
 
 mod again;
+mod bound;
 pub mod comparison;
 mod completeness;
 mod errors;

@@ -164,6 +164,11 @@ pub struct Latency {
     pub max_us: u64,
     /// The percentile spectrum: (percentile 0 to 100, microseconds), rising; empty when no sample.
     pub spectrum: Vec<(f64, u64)>,
+    /// By how much clocks of different hosts may have made any of these wrong, in microseconds; 0 when it was measured by
+    /// one clock.
+    pub bound_us: f64,
+    /// That bound is larger than the median: the numbers say how well the clocks are known, and nothing of the service.
+    pub unusable: bool,
 }
 
 /// How often one kind of error was seen.
@@ -202,6 +207,10 @@ pub struct ThresholdResult {
     pub unjudged: String,
     /// It was to stop the run when it failed, and did.
     pub stopped_run: bool,
+    /// By how much clocks of different hosts may have made `measured` wrong, in microseconds.
+    pub bound_us: f64,
+    /// It asks for a latency that is smaller than that bound, so that `held` is `None`.
+    pub unusable: bool,
 }
 
 /// The windows of a threshold.
@@ -354,8 +363,14 @@ pub struct SourceInfo {
     pub loop_delay_p99_us: Option<u64>,
     /// Its clock against the control plane's, in microseconds, and the error bound.
     pub clock_offset_us: f64,
-    /// Error bound of the offset, in microseconds; 0 on the same host.
+    /// Largest error bound of the offset at any time, in microseconds; 0 on the same host.
     pub clock_bound_us: f64,
+    /// How fast the control plane's clock gains on its own, in microseconds a second.
+    pub clock_drift_us_per_s: f64,
+    /// Exchanges of time with the control plane; 0 on the same host.
+    pub clock_exchanges: u64,
+    /// Times at which these contradicted each other: one of the clocks was set, or slewed too fast.
+    pub clock_jumps: u64,
     /// CPU by second, in cores, aligned with [`Timeline::seconds`]; `None` where nothing came.
     pub cpu: Vec<Option<f64>>,
     /// Resident memory by second, in bytes.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use measure::{Histogram, Interval, Metric};
 use proto::telemetry::{Goodbye, SourceHello};
 
+use crate::clocks::Bounds;
 use crate::slots::Span;
 
 /// A source of a run.
@@ -32,6 +33,8 @@ pub(crate) struct Source {
     pub loop_delay: Histogram,
     /// Seconds of the run that it has shipped: all before this one.
     pub covered: u32,
+    /// How well its clock was known meanwhile.
+    pub bounds: Bounds,
 }
 
 impl Source {
@@ -51,6 +54,7 @@ impl Source {
         self.samples += interval.samples();
         self.counts += interval.counters.values().sum::<u64>();
         self.covered = self.covered.max(span.covered);
+        self.bounds.add(interval);
         for (series, histogram) in &interval.histograms {
             match series.metric {
                 Metric::Lag => self.lag.merge(histogram),

@@ -21,7 +21,7 @@ fn info(run: &RunState, close: Option<&CloseRequest>, index: usize, source: &Sou
         of(Gauge::ProcessCpuMilli).into_iter().map(|v| v.map(|milli| milli as f64 / 1e3)).collect();
     let known: Vec<f64> = cpu.iter().flatten().copied().collect();
     let p99 = |h: &Histogram| (!h.is_empty()).then(|| h.quantile(0.99));
-    let last = |gauge: Gauge| of(gauge).into_iter().flatten().next_back().unwrap_or(0) as f64 / 1e3;
+    let last = |gauge: Gauge| of(gauge).into_iter().flatten().next_back().unwrap_or(0);
     let cores = match source.hello.cores {
         0 => most(Gauge::HostCores).unwrap_or(0) as u32,
         cores => cores,
@@ -42,8 +42,11 @@ fn info(run: &RunState, close: Option<&CloseRequest>, index: usize, source: &Sou
         files_max: most(Gauge::ProcessFiles).unwrap_or(0),
         lag_p99_us: p99(&source.lag),
         loop_delay_p99_us: p99(&source.loop_delay),
-        clock_offset_us: last(Gauge::ClockOffsetNanos),
-        clock_bound_us: most(Gauge::ClockBoundNanos).unwrap_or(0) as f64 / 1e3,
+        clock_offset_us: last(Gauge::ClockOffsetNanos) as f64 / 1e3,
+        clock_bound_us: source.bounds.worst() as f64 / 1e3,
+        clock_drift_us_per_s: last(Gauge::ClockDriftPpb) as f64 / 1e3,
+        clock_exchanges: unsigned(last(Gauge::ClockExchanges)),
+        clock_jumps: unsigned(last(Gauge::ClockJumps)),
         cpu,
         rss_bytes: of(Gauge::ProcessRssBytes).into_iter().map(|v| v.map(unsigned)).collect(),
         connections: of(held).into_iter().map(|v| v.map(unsigned)).collect(),

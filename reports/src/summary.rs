@@ -12,7 +12,7 @@ use crate::result::{
     VerdictInfo,
 };
 use crate::run::RunState;
-use crate::{doubts, hosts, sources, thresholds, timeline, verdict};
+use crate::{clocks, doubts, hosts, sources, thresholds, timeline, verdict};
 
 /// Metrics that are named in every result, measured or not, because scripts rely on them.
 const ALWAYS: [Metric; 5] = [Metric::Connect, Metric::Send, Metric::Delivery, Metric::Lag, Metric::FanoutLast];
@@ -69,6 +69,7 @@ fn measured(run: &RunState, close: Option<&CloseRequest>) -> RunResult {
         conservation: run.conservation(),
         doubts: Vec::new(),
     };
+    clocks::bound(run, &mut result);
     result.doubts = doubts::doubts(run, &result);
     result
 }

@@ -57,6 +57,14 @@ pub(crate) fn level(interval: &mut Interval, gauge: Gauge, level: i64) {
 
 /// A run of these seconds, complete, with a goodbye that agrees.
 pub(crate) fn run(thresholds: &str, seconds: impl IntoIterator<Item = Interval>) -> RunState {
+    run_of(thresholds, [seconds])
+}
+
+/// The same of several workers, each with its seconds.
+pub(crate) fn run_of<S: IntoIterator<Item = Interval>>(
+    thresholds: &str,
+    workers: impl IntoIterator<Item = S>,
+) -> RunState {
     let request = OpenRequest {
         run: "r".into(),
         file_name: "small.yaml".into(),
@@ -69,10 +77,18 @@ pub(crate) fn run(thresholds: &str, seconds: impl IntoIterator<Item = Interval>)
     };
     let scenario = understand(&request).unwrap().into();
     let mut run = RunState::new(Opened { request, scenario, dir: "/nowhere".into() });
-    let source = "worker-1".to_owned();
-    let hello = SourceHello { source: source.clone(), kind: "worker".into(), cores: 2, ..SourceHello::default() };
+    for (seconds, number) in workers.into_iter().zip(1..) {
+        work(&mut run, &format!("worker-{number}"), seconds);
+    }
+    run.finish();
+    run
+}
+
+/// A worker's seconds, from hello to goodbye.
+fn work(run: &mut RunState, source: &str, seconds: impl IntoIterator<Item = Interval>) {
+    let hello = SourceHello { source: source.to_owned(), kind: "worker".into(), cores: 2, ..SourceHello::default() };
     run.step(&Event::Hello(hello));
-    let mut goodbye = Goodbye { source: source.clone(), ..Goodbye::default() };
+    let mut goodbye = Goodbye { source: source.to_owned(), ..Goodbye::default() };
     for (mut interval, second) in seconds.into_iter().zip(0_u64..) {
         interval.start = Some(Timestamp::from_nanos(START_NS + second * SECOND_NS));
         interval.end = Some(Timestamp::from_nanos(START_NS + (second + 1) * SECOND_NS));
@@ -80,11 +96,9 @@ pub(crate) fn run(thresholds: &str, seconds: impl IntoIterator<Item = Interval>)
         goodbye.samples += interval.samples();
         goodbye.counts += interval.counters.values().sum::<u64>();
         let interval = Bytes::from(interval.encode());
-        run.step(&Event::Interval(SealedInterval { sequence: second + 1, interval, source: source.clone() }));
+        run.step(&Event::Interval(SealedInterval { sequence: second + 1, interval, source: source.to_owned() }));
     }
     run.step(&Event::Goodbye(goodbye));
-    run.finish();
-    run
 }
 
 /// What the run says when it is closed normally.

@@ -60,7 +60,7 @@ fn one(run: &RunState, duration_s: f64, threshold: &Threshold, track: &Track) ->
         first_failed_at_s: track.first_failed_s(),
         window: track.windows(),
         unjudged: measured.map_or_else(|| track.why_none(), |_| String::new()),
-        stopped_run: false,
+        ..ThresholdResult::default()
     }
 }
 

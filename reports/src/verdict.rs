@@ -6,8 +6,8 @@ use proto::telemetry::CloseRequest;
 use crate::format::{count, counted, duration_us, number, run_time};
 use crate::result::{HostInfo, Outcome, RunResult, SourceInfo, ThresholdResult, VerdictInfo, WindowInfo};
 use crate::run::{ABORTED, RunState};
-use crate::sources;
 use crate::timeline::levels;
+use crate::{clocks, sources};
 
 /// The generator may start one action in a hundred so late, in microseconds. Latency is counted from the due time, so
 /// a later start is the generator's own delay shown as the service's: 100 ms is what people notice, and more than a
@@ -34,6 +34,7 @@ pub(crate) fn judge(run: &RunState, result: &RunResult, close: &CloseRequest) ->
     invalid.extend(lost_workers(result, &close.invalid_reasons));
     invalid.extend(incomplete(result));
     invalid.extend(generator(run, result));
+    invalid.extend(clocks::unusable_thresholds(result));
     invalid.extend(nothing_measured(run, result));
     let mut failed: Vec<String> = stopped(run).into_iter().collect();
     // What stopped the run is told by the line that says so.
@@ -217,6 +218,10 @@ fn stopped(run: &RunState) -> Option<String> {
 }
 
 fn broken(threshold: &ThresholdResult) -> Option<String> {
+    if threshold.unusable {
+        // That makes the run invalid, and is said there.
+        return None;
+    }
     let text = &threshold.text;
     match (threshold.held, threshold.measured) {
         (Some(true), _) => None,

@@ -2,6 +2,7 @@
 
 use measure::Metric;
 
+use super::bound;
 use super::figure::{Figure, Part, Section, Table};
 use crate::RunResult;
 use crate::charts::{Axis, Chart, Ink, Kind, Mark, Scale};
@@ -33,10 +34,11 @@ fn finding(result: &RunResult) -> String {
     match result.metrics.get("fanout_last").filter(|m| m.count > 0) {
         None => "No message reached a receiver.".into(),
         Some(last) => format!(
-            "Of {}, half had reached their last receiver within {}, and 99\u{a0}% within {}.",
+            "Of {}, half had reached their last receiver within {}, and 99\u{a0}% within {}.{}",
             format::counted(last.count, "message", "messages"),
-            format::duration_us(last.p50_us as f64),
-            format::duration_us(last.p99_us as f64)
+            bound::us(last, last.p50_us),
+            bound::us(last, last.p99_us),
+            bound::sentence(last)
         ),
     }
 }
@@ -50,8 +52,8 @@ fn fanout(result: &RunResult) -> Table {
         (Metric::FanoutLast, "last receiver"),
     ] {
         let Some(m) = result.metrics.get(metric.name()).filter(|m| m.count > 0) else { continue };
-        let cells = [m.p50_us, m.p90_us, m.p99_us, m.max_us].map(|us| format::duration_us(us as f64));
-        table.row(std::iter::once(said.to_owned()).chain(cells));
+        let cells = [m.p50_us, m.p90_us, m.p99_us, m.max_us].map(|us| bound::us(m, us));
+        table.marked(m.unusable, std::iter::once(format!("{said}{}", bound::mark(m))).chain(cells));
     }
     table
 }

@@ -1,5 +1,6 @@
 //! Section 5: does latency stay flat while users join? The chart that this project exists for.
 
+use super::bound;
 use super::figure::{Figure, Part, Section, Table};
 use super::over_time::{OverTime, counts, gaps};
 use crate::RunResult;
@@ -55,8 +56,9 @@ fn part(time: &OverTime<'_>, metric: &str, named: &str) -> Part {
     });
     let title = title(named, &steps);
     let caption = format!(
-        "Each dot is {}: its users connected and its p50 or p99 of {metric}. The lines join the medians of these dots in up to {STEPS} steps of users.",
-        if time.bins.width == 1 { "a second".into() } else { format!("the worst second of {}", time.bin_words()) }
+        "Each dot is {}: its users connected and its p50 or p99 of {metric}. The lines join the medians of these dots in up to {STEPS} steps of users.{}",
+        if time.bins.width == 1 { "a second".into() } else { format!("the worst second of {}", time.bin_words()) },
+        time.result.metrics.get(metric).map(bound::sentence).unwrap_or_default()
     );
     let alternative = format!("{named} latency against users connected. {title}.");
     let chart = crate::charts::Chart { x, y, marks, shades: Vec::new(), rules: Vec::new(), labels, height: 200.0 };

@@ -1,7 +1,9 @@
 //! Section 2: six numbers, each with where it is measured from and to.
 
+use super::bound;
 use crate::RunResult;
 use crate::format;
+use crate::result::Latency;
 
 /// A number, its name, and how it is measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,14 +35,11 @@ fn users(result: &RunResult) -> Number {
 fn delivery(result: &RunResult) -> Number {
     let (values, measured) = match result.metrics.get("delivery").filter(|m| m.count > 0) {
         Some(m) => (
-            vec![
-                ("p50", format::duration_us(m.p50_us as f64)),
-                ("p99", format::duration_us(m.p99_us as f64)),
-                ("p99.9", format::duration_us(m.p999_us as f64)),
-            ],
+            with_word(m, &[("p50", m.p50_us), ("p99", m.p99_us), ("p99.9", m.p999_us)]),
             format!(
-                "from the moment a message was due to the moment a receiver had it; all {}",
-                format::counted(m.count, "delivery", "deliveries")
+                "from the moment a message was due to the moment a receiver had it; all {}.{}",
+                format::counted(m.count, "delivery", "deliveries"),
+                bound::sentence(m)
             ),
         ),
         None => (vec![("", "–".to_owned())], "no message was delivered".to_owned()),
@@ -48,18 +47,25 @@ fn delivery(result: &RunResult) -> Number {
     Number { name: "delivery", values, measured }
 }
 
+/// Numbers of a latency with their bounds, after the word if they are unusable.
+fn with_word(m: &Latency, numbers: &[(&'static str, u64)]) -> Vec<(&'static str, String)> {
+    let word = m.unusable.then(|| ("", bound::UNUSABLE.to_owned()));
+    word.into_iter().chain(numbers.iter().map(|(name, us)| (*name, bound::us(m, *us)))).collect()
+}
+
 fn last(result: &RunResult) -> Number {
-    let (value, measured) = match result.metrics.get("fanout_last").filter(|m| m.count > 0) {
+    let (values, measured) = match result.metrics.get("fanout_last").filter(|m| m.count > 0) {
         Some(m) => (
-            format::duration_us(m.p99_us as f64),
+            with_word(m, &[("", m.p99_us)]),
             format!(
-                "from the moment a message was due until its last receiver had it; {}",
-                format::counted(m.count, "message", "messages")
+                "from the moment a message was due until its last receiver had it; {}.{}",
+                format::counted(m.count, "message", "messages"),
+                bound::sentence(m)
             ),
         ),
-        None => ("–".into(), "no message reached a receiver".into()),
+        None => (vec![("", "–".into())], "no message reached a receiver".into()),
     };
-    Number { name: "last receiver, p99", values: vec![("", value)], measured }
+    Number { name: "last receiver, p99", values, measured }
 }
 
 fn delivered(result: &RunResult) -> Number {

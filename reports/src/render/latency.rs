@@ -2,6 +2,7 @@
 
 use measure::Metric;
 
+use super::bound;
 use super::figure::{Figure, Part, Table};
 use super::over_time::{OverTime, gaps};
 use crate::charts::{Axis, Ink, Kind, Mark, Scale, Values};
@@ -50,9 +51,10 @@ pub(super) fn bands(time: &OverTime<'_>, metric: Metric, named: &str, height: f6
     }
     let labels = lines.all.iter().filter_map(|(ink, word, values)| time.label(*ink, word, values)).collect();
     let caption = format!(
-        "{}. Percentiles of each second, over everything measured in it; logarithmic.{}",
+        "{}. Percentiles of each second, over everything measured in it; logarithmic.{}{}",
         super::measured(metric),
-        time.bin_note("the highest value that this percentile had in any second")
+        time.bin_note("the highest value that this percentile had in any second"),
+        bound::sentence(&overall)
     );
     let alternative = alternative(named, &overall, time, &bands);
     let table = table(time, &bands);
@@ -67,10 +69,11 @@ pub(super) fn bands(time: &OverTime<'_>, metric: Metric, named: &str, height: f6
 /// What a distribution says in a sentence.
 pub(super) fn title(named: &str, all: &Latency) -> String {
     format!(
-        "{named}: half within {}, 99\u{a0}% within {}, the slowest {}",
-        format::duration_us(all.p50_us as f64),
-        format::duration_us(all.p99_us as f64),
-        format::duration_us(all.max_us as f64)
+        "{named}{}: half within {}, 99\u{a0}% within {}, the slowest {}",
+        bound::mark(all),
+        bound::us(all, all.p50_us),
+        bound::us(all, all.p99_us),
+        bound::us(all, all.max_us)
     )
 }
 
@@ -88,8 +91,8 @@ fn alternative(named: &str, all: &Latency, time: &OverTime<'_>, bands: &Bands) -
         "{} over time, over {}: p90 {}, p99.9 {}.{worst}",
         title(named, all),
         format::counted(all.count, "sample", "samples"),
-        format::duration_us(all.p90_us as f64),
-        format::duration_us(all.p999_us as f64)
+        bound::us(all, all.p90_us),
+        bound::us(all, all.p999_us)
     )
 }
 

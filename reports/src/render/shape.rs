@@ -2,6 +2,7 @@
 
 use measure::Metric;
 
+use super::bound;
 use super::figure::{Figure, Part, Section, Table};
 use crate::RunResult;
 use crate::charts::{Axis, Chart, EndLabel, Ink, Kind, Mark, Scale};
@@ -45,7 +46,8 @@ fn part(result: &RunResult, metric: Metric, twin: Metric, named: &str) -> Part {
     }
     let nines = (all.count as f64).log10().floor().clamp(2.0, 6.0);
     let title = title(named, all);
-    let caption = format!("{}. {}.", super::measured(metric), format::counted(all.count, "sample", "samples"));
+    let samples = format::counted(all.count, "sample", "samples");
+    let caption = format!("{}. {samples}.{}", super::measured(metric), bound::sentence(all));
     let alternative = format!("Percentile spectrum of {name}. {title}.");
     let table = table(&lines);
     let chart = chart(&lines, nines, name);
@@ -76,9 +78,10 @@ fn chart(lines: &[(Ink, String, &Latency)], nines: f64, name: &str) -> Chart {
 fn title(named: &str, all: &Latency) -> String {
     let ratio = all.max_us as f64 / (all.p50_us as f64).max(1.0);
     format!(
-        "{named}: p99 is {}, p99.9 {}; the slowest took {} times the median",
-        format::duration_us(all.p99_us as f64),
-        format::duration_us(all.p999_us as f64),
+        "{named}{}: p99 is {}, p99.9 {}; the slowest took {} times the median",
+        bound::mark(all),
+        bound::us(all, all.p99_us),
+        bound::us(all, all.p999_us),
         format::number(ratio)
     )
 }
@@ -88,8 +91,12 @@ fn table(lines: &[(Ink, String, &Latency)]) -> Table {
         Table::new(&["Series", "#Samples", "#Mean", "#p50", "#p90", "#p99", "#p99.9", "#p99.99", "#Slowest"]).stacked();
     for (_, word, m) in lines {
         let values = [m.p50_us, m.p90_us, m.p99_us, m.p999_us, m.p9999_us, m.max_us];
-        let cells = values.map(|us| format::duration_us(us as f64));
-        table.row([word.clone(), format::count(m.count), format::duration_us(m.mean_us)].into_iter().chain(cells));
+        let cells = values.map(|us| bound::us(m, us));
+        table.row(
+            [format!("{word}{}", bound::mark(m)), format::count(m.count), format::duration_us(m.mean_us)]
+                .into_iter()
+                .chain(cells),
+        );
     }
     table
 }

@@ -29,8 +29,8 @@ pub(super) fn section(result: &RunResult) -> Section {
             parts.push(Part::Folded(format!("Clocks of {} more", folded.len()), clocks(folded)));
         }
         parts.push(Part::Note(
-            "Offset: the source’s clock against the control plane’s, ± the error bound; exact on the same host. An interval \
-             is a second’s measurements; missing ones never reached the data plane."
+            "Offset: what is added to the source’s clock to have the control plane’s, at the end of the run, ± the largest error \
+             bound at any time; exact on the same host. Drift: how much that grows each second. An interval is a second’s measurements; missing ones never reached the data plane."
                 .into(),
         ));
     }
@@ -146,21 +146,35 @@ fn hosts(result: &RunResult) -> Vec<Part> {
 }
 
 fn clocks(all: &[&SourceInfo]) -> Table {
-    let mut table = Table::new(&["Source", "Host", "#Clock offset", "#Intervals", "#Missing"]).stacked();
+    let columns = ["Source", "Host", "#Clock offset", "#Drift", "#Exchanges", "#Intervals", "#Missing"];
+    let mut table = Table::new(&columns).stacked();
     for s in all {
         let host = if s.host.is_empty() { "–".into() } else { s.host.clone() };
         let missing = format::count(s.intervals_missing);
-        table.marked(s.intervals_missing > 0, [s.name.clone(), host, offset(s), format::count(s.intervals), missing]);
+        let (drift, exchanges) = if exact(s) {
+            ("–".into(), "–".into())
+        } else {
+            (format!("{}/s", format::duration_us(s.clock_drift_us_per_s)), format::count(s.clock_exchanges))
+        };
+        table.marked(
+            s.intervals_missing > 0,
+            [s.name.clone(), host, offset(s), drift, exchanges, format::count(s.intervals), missing],
+        );
     }
     table
 }
 
 /// A clock's offset with its bound.
 fn offset(source: &SourceInfo) -> String {
-    if source.clock_bound_us == 0.0 && source.clock_offset_us == 0.0 {
+    if exact(source) {
         return "same clock, exact".into();
     }
-    format!("{} ± {}", format::duration_us(source.clock_offset_us), format::duration_us(source.clock_bound_us))
+    format::bounded_us(source.clock_offset_us, source.clock_bound_us)
+}
+
+/// Whether it stamps by the control plane's clock.
+fn exact(source: &SourceInfo) -> bool {
+    source.clock_bound_us == 0.0 && source.clock_offset_us == 0.0
 }
 
 fn named(source: &SourceInfo) -> String {

@@ -37,7 +37,7 @@ pub fn summary(result: &RunResult) -> String {
         out.push('\n');
     }
     for threshold in &result.thresholds {
-        let measured = threshold.measured.map_or_else(|| "–".into(), |m| format::in_unit(m, &threshold.unit));
+        let measured = thresholds::measured(threshold);
         let at = match (threshold.held, threshold.first_failed_at_s) {
             (Some(true), _) | (_, None) => String::new(),
             (_, Some(second)) => format!(", first at {}", format::run_time(f64::from(second))),

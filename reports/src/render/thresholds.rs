@@ -37,7 +37,7 @@ fn table(result: &RunResult) -> Table {
     let running = super::running(result);
     for threshold in &result.thresholds {
         let worst = worst(threshold).map(|worst| format!(", {worst}")).unwrap_or_default();
-        let measured = threshold.measured.map_or_else(|| "–".into(), |m| format::in_unit(m, &threshold.unit));
+        let measured = measured(threshold);
         let first = threshold.first_failed_at_s.map_or_else(|| "–".into(), |s| format::run_time(f64::from(s)));
         table.marked(
             threshold.held != Some(true) && !(running && threshold.held.is_none()),
@@ -83,9 +83,19 @@ pub(super) fn worst(threshold: &ThresholdResult) -> Option<String> {
     Some(format!("from {} to {}", format::run_time(window.from_s.into()), format::run_time(window.to_s.into())))
 }
 
+/// What was measured, with the clocks' bound where it has one; a dash where nothing was.
+pub(super) fn measured(threshold: &ThresholdResult) -> String {
+    match threshold.measured {
+        Some(us) if threshold.unit == "us" => format::bounded_us(us, threshold.bound_us),
+        Some(other) => format::in_unit(other, &threshold.unit),
+        None => "–".into(),
+    }
+}
+
 /// A mark and a word.
 pub(super) fn said(threshold: &ThresholdResult) -> &'static str {
     match threshold.held {
+        _ if threshold.unusable => "? unusable",
         Some(true) => "✓ held",
         Some(false) => "✗ failed",
         None => "✗ not measured",
@@ -96,6 +106,7 @@ pub(super) fn said(threshold: &ThresholdResult) -> &'static str {
 fn margin(threshold: &ThresholdResult) -> String {
     match threshold.measured {
         None => "–".into(),
+        _ if threshold.unusable => "less than the clocks’ bound".into(),
         Some(measured) if threshold.limit == 0.0 && measured == 0.0 => "exact".into(),
         Some(measured) if threshold.limit == 0.0 => {
             format!("{} over", format::in_unit(measured, &threshold.unit))

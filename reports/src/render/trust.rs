@@ -2,9 +2,11 @@
 
 use measure::{Counter, Metric};
 
+use super::bound;
 use super::figure::{Part, Section, Table};
 use crate::RunResult;
 use crate::format;
+use crate::result::SourceInfo;
 
 /// The section.
 pub(super) fn section(result: &RunResult) -> Section {
@@ -27,6 +29,7 @@ pub(super) fn section(result: &RunResult) -> Section {
     parts.push(Part::Note(conservation(result)));
     parts.push(Part::Heading("The generator against itself".into()));
     parts.push(Part::Table(itself(result)));
+    parts.extend(clocks(result));
     parts.push(Part::Heading("Bulk users against canaries".into()));
     parts.extend(canaries(result));
     let missing = unmeasured(result);
@@ -74,10 +77,64 @@ fn itself(result: &RunResult) -> Table {
         let n = result.counters.get(counter.name()).copied().unwrap_or(0);
         table.marked(n > 0, [counter.name().to_owned(), super::plain(counter.meaning()), format::count(n)]);
     }
-    let bound = result.sources.iter().map(|s| s.clock_bound_us).fold(0.0, f64::max);
-    let bound = if bound == 0.0 { "0 µs: one clock".into() } else { format::duration_us(bound) };
-    table.row(["clock bound".into(), "the largest error bound of any source’s clock".into(), bound]);
     table
+}
+
+/// How clocks were compared, how well they are known, and what became of samples that they made negative.
+fn clocks(result: &RunResult) -> Vec<Part> {
+    let mut parts = vec![Part::Heading("Clocks".into())];
+    let apart: Vec<&SourceInfo> = result.sources.iter().filter(|s| s.clock_bound_us > 0.0).collect();
+    if apart.is_empty() {
+        parts.push(Part::Note(
+            "Everything was stamped by one clock, that of the control plane’s host: there is nothing to correct, and no bound."
+                .into(),
+        ));
+        return parts;
+    }
+    let exchanges = apart.iter().map(|s| s.clock_exchanges).sum();
+    let worst = |of: fn(&SourceInfo) -> f64| apart.iter().max_by(|a, b| of(a).abs().total_cmp(&of(b).abs()));
+    let (bound, drift) = (worst(|s| s.clock_bound_us), worst(|s| s.clock_drift_us_per_s));
+    let named = bound.zip(drift).map_or_else(String::new, |(b, d)| {
+        format!(
+            " The largest bound was that of {}, ±\u{a0}{}; the clock of {} drifted most, by {} a second.",
+            b.name,
+            format::duration_us(b.clock_bound_us),
+            d.name,
+            format::duration_us(d.clock_drift_us_per_s)
+        )
+    });
+    parts.push(Part::Note(format!(
+        "{} of {} stamp by clocks of other hosts. These were compared with the control plane’s in {}, one every two seconds: \
+         as NTP does, an exchange is trusted to half of its way there and back; of the last eight the one that binds tightest \
+         counts, and how fast the clocks drift is found from all eight and allowed for. What is new is applied by and by, \
+         never at once. A bound holds whatever the network did.{named}",
+        apart.len(),
+        format::counted(result.sources.len() as u64, "source", "sources"),
+        format::counted(exchanges, "exchange", "exchanges")
+    )));
+    parts.push(Part::Note(
+        "A latency from one host to another may be wrong by both of their bounds, and the worst pair that took part stands \
+         behind its percentiles as ±. What a process sends and receives itself is exact, and so is everything between processes \
+         of the control plane’s host. A metric whose bound is larger than its median is called unusable, and no threshold on \
+         it can be held."
+            .into(),
+    ));
+    let negative = result.counters.get(Counter::Negative.name()).copied().unwrap_or(0);
+    parts.push(Part::Note(format!(
+        "{} came out negative. Such a sample is counted and never dropped: it stands in its histogram as 0, below all others, \
+         so that percentiles above it are those of all samples.",
+        if negative == 0 { "Not one latency".to_owned() } else { format::counted(negative, "latency", "latencies") }
+    )));
+    let unusable = result.metrics.iter().filter(|(_, m)| m.unusable);
+    let said = unusable.map(|(name, m)| {
+        let (median, bound) = (format::duration_us(m.p50_us as f64), format::duration_us(format::bound_us(m.bound_us)));
+        format!("{name} is unusable: its median is {median}, and the clocks’ bound {bound}.")
+    });
+    let said: Vec<String> = said.collect();
+    if !said.is_empty() {
+        parts.push(Part::List(said));
+    }
+    parts
 }
 
 fn canaries(result: &RunResult) -> Vec<Part> {
@@ -89,7 +146,7 @@ fn canaries(result: &RunResult) -> Vec<Part> {
     ] {
         let of = |metric: Metric| result.metrics.get(metric.name()).filter(|m| m.count > 0);
         let (Some(b), Some(c)) = (of(bulk), of(canary)) else { continue };
-        let times = [b.p50_us, c.p50_us, b.p99_us, c.p99_us].map(|us| format::duration_us(us as f64));
+        let times = [(b, b.p50_us), (c, c.p50_us), (b, b.p99_us), (c, c.p99_us)].map(|(m, us)| bound::us(m, us));
         table.row(std::iter::once(bulk.name().to_owned()).chain(times).chain(std::iter::once(format::count(c.count))));
     }
     if table.rows.is_empty() {

@@ -11,7 +11,11 @@ use reports::result::{
 #[path = "synthetic_anything.rs"]
 mod anything;
 
+#[path = "synthetic_clocks.rs"]
+mod clocks;
+
 pub(crate) use anything::anything;
+pub(crate) use clocks::two_hosts;
 
 /// All of them, by name.
 pub(crate) fn gallery() -> Vec<(&'static str, RunResult)> {
@@ -24,6 +28,7 @@ pub(crate) fn gallery() -> Vec<(&'static str, RunResult)> {
         ("interrupted", interrupted()),
         ("running", running()),
         ("hour", hour()),
+        ("two-hosts", two_hosts()),
         ("hostile", hostile()),
     ]
 }
@@ -351,6 +356,7 @@ fn latency(count: u64, median: f64) -> Latency {
         p9999_us: at(99.99),
         max_us: at(100.0),
         spectrum: percentiles.map(|p| (p, at(p))).to_vec(),
+        ..Latency::default()
     }
 }
 

@@ -123,7 +123,7 @@ fn run(seed: u64) -> Seen {
             }
             t += ways.iter().sum::<u64>();
         }
-        let estimate = estimator.estimate(clocks.ours(t)).unwrap();
+        let estimate = estimator.estimate(clocks.ours(t)).expect("eight exchanges came first");
         let now = course.map_or_else(|| Course::begin(&estimate), |c| c.steer(&estimate));
         course = Some(now);
         let once = *first.get_or_insert(estimate.offset);
@@ -139,7 +139,7 @@ fn run(seed: u64) -> Seen {
             let theirs = now.to_theirs(ours);
             assert!(theirs > stamped, "seed {seed}, second {second}: run time ran backwards");
             stamped = theirs;
-            let micros = |error: i128| u64::try_from(error.unsigned_abs() / 1_000).unwrap();
+            let micros = |error: i128| u64::try_from(error.unsigned_abs() / 1_000).expect("less than an hour");
             seen.worst_bound_us = seen.worst_bound_us.max(offset.bound / 1_000);
             seen.worst_error_us = seen.worst_error_us.max(micros(truth - i128::from(offset.nanos)));
             seen.worst_once_us = seen.worst_once_us.max(micros(truth - i128::from(once.nanos)));

@@ -81,7 +81,9 @@ impl Run {
         let child = throng()
             .current_dir(dir.path())
             .env("IT_MARK", &mark)
-            .args(["run", "scenario.yaml", "--out", "out"])
+            .args(["run", "scenario.yaml", "--out"])
+            // In full, for a fleet that was started elsewhere.
+            .arg(dir.path().join("out"))
             .args(flags)
             .stdout(file("stdout"))
             .stderr(file("stderr"))

@@ -8,6 +8,7 @@
 //! times; a wrong method fails each time. Counts are compared exactly, and once.
 
 mod canaries;
+mod clocks;
 mod due;
 mod fanout;
 mod ground;
@@ -68,9 +69,18 @@ impl Target {
 
 /// Starts a run against a target that checks no token.
 fn run_against(url: &str, scenario: &str, workers: u32) -> Run {
+    run_with(url, scenario, workers, &[])
+}
+
+/// The same on a fleet that is there already.
+fn run_against_fleet(url: &str, scenario: &str, control_plane: &str, workers: u32) -> Run {
+    run_with(url, scenario, workers, &["--control-plane", control_plane])
+}
+
+fn run_with(url: &str, scenario: &str, workers: u32, more: &[&str]) -> Run {
     let secret = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/witness/secret");
     let target = ["--target", url, "--api-key", "k", "--api-secret-file", secret];
-    Run::start_with(scenario, &[&target[..], &["--workers", &workers.to_string()]].concat())
+    Run::start_with(scenario, &[&target[..], &["--workers", &workers.to_string()], more].concat())
 }
 
 impl Drop for Target {
