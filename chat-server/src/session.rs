@@ -71,7 +71,7 @@ pub(crate) fn receive(app: &App, line: &mut Line, mut input: &mut [u8], mut answ
             }
             Ok(Some(Received::Pong(_))) => None,
             Ok(Some(Received::Close(code, _))) => Some(End::ByPeer(code)),
-            Ok(Some(Received::Binary(_))) => {
+            Ok(Some(Received::Binary(_) | Received::Deflated(..))) => {
                 Some(End::by_us(close::UNSUPPORTED, "binary messages are not supported: send JSON as text"))
             }
             Err(error) => {

@@ -93,7 +93,7 @@ fn hear(shared: &Shared, decoder: &mut Decoder, chunk: &mut [u8], outlet: &Outle
                 }
             }
             Ok(Some(Received::Ping(payload))) => outlet.say(server_frame(Opcode::Pong, payload)),
-            Ok(Some(Received::Binary(_) | Received::Pong(_))) => {}
+            Ok(Some(Received::Binary(_) | Received::Deflated(..) | Received::Pong(_))) => {}
             Ok(Some(Received::Close(code, _))) => {
                 outlet.say(server_close(code.unwrap_or(close::NORMAL), ""));
                 return false;

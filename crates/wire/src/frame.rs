@@ -68,6 +68,9 @@ pub enum FrameError {
     /// A text message or close reason that isn't UTF-8.
     #[error("text is not UTF-8")]
     NotUtf8,
+    /// A compressed message that is no DEFLATE data, or refers to what was not sent.
+    #[error("a compressed message can't be read")]
+    NotDeflate,
     /// A message longer than we take.
     #[error("a message may have at most {limit} bytes")]
     TooBig {
@@ -81,7 +84,7 @@ impl FrameError {
     pub const fn close_code(self) -> u16 {
         match self {
             Self::Protocol(_) => close::PROTOCOL,
-            Self::NotUtf8 => close::INVALID_DATA,
+            Self::NotUtf8 | Self::NotDeflate => close::INVALID_DATA,
             Self::TooBig { .. } => close::TOO_BIG,
         }
     }
@@ -90,11 +93,15 @@ impl FrameError {
 /// Bytes of the longest header of a frame that is not masked.
 const HEADER_MAX: usize = 10;
 
-/// Writes a frame's header; `mask` for clients' frames.
-fn put_header(out: &mut impl BufMut, opcode: Opcode, length: usize, mask: Option<[u8; 4]>) {
-    const FIN: u8 = 0x80;
+/// The bit that says that nothing of the message follows.
+const FIN: u8 = 0x80;
+/// The bit that says that a message is compressed (RFC 7692, section 6).
+const RSV1: u8 = 0x40;
+
+/// Writes a frame's header, with [`RSV1`] or 0 among its first bits; `mask` for clients' frames.
+fn put_header(out: &mut impl BufMut, opcode: Opcode, rsv1: u8, length: usize, mask: Option<[u8; 4]>) {
     let masked = if mask.is_some() { 0x80 } else { 0 };
-    out.put_u8(FIN | opcode as u8);
+    out.put_u8(FIN | rsv1 | opcode as u8);
     match length {
         0..=125 => out.put_u8(masked | length as u8),
         126..=0xffff => {
@@ -113,8 +120,17 @@ fn put_header(out: &mut impl BufMut, opcode: Opcode, length: usize, mask: Option
 
 /// A server's frame.
 pub fn server_frame(opcode: Opcode, payload: &[u8]) -> Bytes {
+    server_frame_of(opcode, 0, payload)
+}
+
+/// A server's frame of a message's compressed payload ([`crate::deflate`]).
+pub fn server_frame_deflated(opcode: Opcode, payload: &[u8]) -> Bytes {
+    server_frame_of(opcode, RSV1, payload)
+}
+
+fn server_frame_of(opcode: Opcode, rsv1: u8, payload: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(HEADER_MAX + payload.len());
-    put_header(&mut out, opcode, payload.len(), None);
+    put_header(&mut out, opcode, rsv1, payload.len(), None);
     out.extend_from_slice(payload);
     out.freeze()
 }
@@ -128,7 +144,7 @@ pub fn server_json(value: &impl Serialize) -> Result<Bytes, serde_json::Error> {
     out.extend_from_slice(&[0; HEADER_MAX]);
     serde_json::to_writer(&mut out, value)?;
     let mut header = Vec::with_capacity(HEADER_MAX);
-    put_header(&mut header, Opcode::Text, out.len() - HEADER_MAX, None);
+    put_header(&mut header, Opcode::Text, 0, out.len() - HEADER_MAX, None);
     let start = HEADER_MAX - header.len();
     out[start..HEADER_MAX].copy_from_slice(&header);
     out.shrink_to_fit();
@@ -163,8 +179,17 @@ pub fn server_close(code: u16, reason: &str) -> Bytes {
 
 /// Appends a client's frame to `out`, masked with four bytes that the caller drew at random.
 pub fn put_client_frame(out: &mut BytesMut, opcode: Opcode, payload: &[u8], mask: [u8; 4]) {
+    put_client_frame_of(out, opcode, 0, payload, mask);
+}
+
+/// The same, of a message's compressed payload ([`crate::deflate`]).
+pub fn put_client_frame_deflated(out: &mut BytesMut, opcode: Opcode, payload: &[u8], mask: [u8; 4]) {
+    put_client_frame_of(out, opcode, RSV1, payload, mask);
+}
+
+fn put_client_frame_of(out: &mut BytesMut, opcode: Opcode, rsv1: u8, payload: &[u8], mask: [u8; 4]) {
     out.reserve(HEADER_MAX + 4 + payload.len());
-    put_header(out, opcode, payload.len(), Some(mask));
+    put_header(out, opcode, rsv1, payload.len(), Some(mask));
     let start = out.len();
     out.extend_from_slice(payload);
     apply_mask(&mut out[start..], mask, 0);

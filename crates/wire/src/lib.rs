@@ -6,6 +6,7 @@
 pub mod api;
 pub mod backoff;
 pub mod close;
+pub mod deflate;
 pub mod error;
 pub mod event;
 pub mod frame;

@@ -1,6 +1,6 @@
 //! Reading frames out of chunks of any size.
 
-use super::{FrameError, Opcode, Role, apply_mask};
+use super::{FIN, FrameError, Opcode, RSV1, Role, apply_mask};
 use crate::close;
 
 /// One message or control frame. It borrows from the chunk that was read, or from the decoder if chunks cut it.
@@ -10,6 +10,9 @@ pub enum Received<'a> {
     Text(&'a str),
     /// A whole binary message.
     Binary(&'a [u8]),
+    /// A whole compressed message, text or binary, as it was sent: for [`crate::deflate::Inflater`], whose limit is its
+    /// own, and which finds out whether it is UTF-8 as text must be. Never from a decoder that was not told of it.
+    Deflated(Opcode, &'a [u8]),
     /// To be answered with a pong of the same payload.
     Ping(&'a [u8]),
     /// Answers a ping; may come unasked.
@@ -28,6 +31,8 @@ const CONTROL_MAX: usize = 125;
 struct Frame {
     opcode: Opcode,
     fin: bool,
+    /// It begins a compressed message.
+    deflated: bool,
     mask: Option<[u8; 4]>,
     length: usize,
     /// Bytes of the payload that earlier chunks brought.
@@ -38,12 +43,16 @@ struct Frame {
 #[derive(Debug)]
 pub struct Decoder {
     role: Role,
+    /// Whether compressed messages were agreed on.
+    deflate: bool,
     limit: usize,
     header: [u8; HEADER_MAX],
     header_length: u8,
     frame: Option<Frame>,
     /// `Text` or `Binary` while a fragmented message is incomplete.
     message_kind: Option<Opcode>,
+    /// Whether that message is compressed.
+    message_deflated: bool,
     message: Vec<u8>,
     control: Vec<u8>,
     /// What was handed out last lies in `control` (or in `message`) and can be forgotten.
@@ -57,16 +66,26 @@ impl Decoder {
     pub fn new(role: Role, limit: usize) -> Self {
         Self {
             role,
+            deflate: false,
             limit,
             header: [0; HEADER_MAX],
             header_length: 0,
             frame: None,
             message_kind: None,
+            message_deflated: false,
             message: Vec::new(),
             control: Vec::new(),
             spent: None,
             ended: None,
         }
+    }
+
+    /// The same decoder, for a connection on which compressed messages were agreed on, or not; the limit holds for what
+    /// is sent.
+    #[must_use]
+    pub const fn deflated(mut self, agreed: bool) -> Self {
+        self.deflate = agreed;
+        self
     }
 
     /// Takes the next message from the front of `input`, which moves past what was read; `None` when it is used up.
@@ -99,14 +118,15 @@ impl Decoder {
                 None => {}
             }
         };
-        let (kind, bytes) = match complete {
-            Complete { kind, bytes: Some(bytes) } => (kind, &*bytes),
-            Complete { kind, bytes: None } => {
+        let Complete { kind, deflated, bytes } = complete;
+        let bytes = match bytes {
+            Some(bytes) => &*bytes,
+            None => {
                 self.spent = Some(kind.is_control());
-                (kind, if kind.is_control() { self.control.as_slice() } else { self.message.as_slice() })
+                if kind.is_control() { self.control.as_slice() } else { self.message.as_slice() }
             }
         };
-        let received = received(kind, bytes);
+        let received = if deflated { Ok(Received::Deflated(kind, bytes)) } else { received(kind, bytes) };
         match received {
             Err(error) => self.ended = Some(Err(error)),
             Ok(Received::Close(..)) => self.ended = Some(Ok(())),
@@ -158,11 +178,15 @@ impl Decoder {
     /// Checks a header's first two bytes and says how long it is.
     fn check_header(&self) -> Result<usize, FrameError> {
         let [first, second, ..] = self.header;
-        if first & 0x70 != 0 {
+        let allowed = if self.deflate { RSV1 } else { 0 };
+        if first & 0x70 & !allowed != 0 {
             return Err(FrameError::Protocol("a reserved bit is set, but no extension was agreed on"));
         }
         let opcode = Opcode::from_number(first & 0x0f).ok_or(FrameError::Protocol("unknown opcode"))?;
-        let (fin, masked, short) = (first & 0x80 != 0, second & 0x80 != 0, second & 0x7f);
+        if first & RSV1 != 0 && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            return Err(FrameError::Protocol("only a message's first frame says that it is compressed"));
+        }
+        let (fin, masked, short) = (first & FIN != 0, second & 0x80 != 0, second & 0x7f);
         if opcode.is_control() && (!fin || short > 125) {
             return Err(FrameError::Protocol("a control frame must be whole and have at most 125 bytes"));
         }
@@ -209,7 +233,7 @@ impl Decoder {
             .ok_or(FrameError::TooBig { limit: self.limit })?;
         let mask =
             (second & 0x80 != 0).then(|| [rest[mask_at], rest[mask_at + 1], rest[mask_at + 2], rest[mask_at + 3]]);
-        Ok(Frame { opcode, fin: first & 0x80 != 0, mask, length, done: 0 })
+        Ok(Frame { opcode, fin: first & FIN != 0, deflated: first & RSV1 != 0, mask, length, done: 0 })
     }
 
     /// Reads on in a payload. `None` with `self.frame` set: the input is used up. `None` without: the frame was a part
@@ -221,14 +245,14 @@ impl Decoder {
         }
         let whole = frame.done == 0 && bytes.len() == frame.length;
         frame.done += bytes.len();
-        let kind = match frame.opcode {
-            Opcode::Continuation => self.message_kind.unwrap_or(Opcode::Binary),
-            opcode => opcode,
+        let (kind, deflated) = match frame.opcode {
+            Opcode::Continuation => (self.message_kind.unwrap_or(Opcode::Binary), self.message_deflated),
+            opcode => (opcode, frame.deflated),
         };
         let kept = if frame.opcode.is_control() { &mut self.control } else { &mut self.message };
         if whole && frame.fin && kept.is_empty() && frame.opcode != Opcode::Continuation {
             self.frame = None;
-            return Some(Complete { kind, bytes: Some(bytes) });
+            return Some(Complete { kind, deflated, bytes: Some(bytes) });
         }
         kept.extend_from_slice(bytes);
         if frame.done < frame.length {
@@ -237,19 +261,20 @@ impl Decoder {
         }
         self.frame = None;
         if !frame.fin {
-            self.message_kind = Some(kind);
+            (self.message_kind, self.message_deflated) = (Some(kind), deflated);
             return None;
         }
         if !frame.opcode.is_control() {
             self.message_kind = None;
         }
-        Some(Complete { kind, bytes: None })
+        Some(Complete { kind, deflated, bytes: None })
     }
 }
 
 /// What a frame completed, and its bytes if they lie in the input.
 struct Complete<'a> {
     kind: Opcode,
+    deflated: bool,
     bytes: Option<&'a mut [u8]>,
 }
 

@@ -11,6 +11,7 @@ const LIMIT: usize = 4_096;
 enum Kept {
     Text(String),
     Binary(Vec<u8>),
+    Deflated(Opcode, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>, String),
@@ -21,6 +22,7 @@ impl From<Received<'_>> for Kept {
         match received {
             Received::Text(text) => Self::Text(text.to_owned()),
             Received::Binary(bytes) => Self::Binary(bytes.to_vec()),
+            Received::Deflated(kind, bytes) => Self::Deflated(kind, bytes.to_vec()),
             Received::Ping(bytes) => Self::Ping(bytes.to_vec()),
             Received::Pong(bytes) => Self::Pong(bytes.to_vec()),
             Received::Close(code, reason) => Self::Close(code, reason.to_owned()),
@@ -68,6 +70,8 @@ fn arbitrary_message() -> impl Strategy<Value = Kept> {
         4 => ".{0,200}".prop_map(Kept::Text),
         1 => "[a-z]{1000,1300}".prop_map(Kept::Text),
         1 => prop::collection::vec(any::<u8>(), 0..400).prop_map(Kept::Binary),
+        1 => (any::<bool>(), prop::collection::vec(any::<u8>(), 0..400))
+            .prop_map(|(text, bytes)| Kept::Deflated(if text { Opcode::Text } else { Opcode::Binary }, bytes)),
         1 => prop::collection::vec(any::<u8>(), 0..=125).prop_map(Kept::Ping),
         1 => prop::collection::vec(any::<u8>(), 0..=125).prop_map(Kept::Pong),
     ]
@@ -77,12 +81,13 @@ fn arbitrary_message() -> impl Strategy<Value = Kept> {
 fn put_message(out: &mut BytesMut, message: &Kept, parts: usize, mask: Option<[u8; 4]>) -> Vec<Kept> {
     let (opcode, payload) = match message {
         Kept::Text(text) => (1, text.as_bytes()),
+        Kept::Deflated(kind, bytes) => (0x40 | *kind as u8, bytes.as_slice()),
         Kept::Binary(bytes) => (2, bytes.as_slice()),
         Kept::Ping(bytes) => (9, bytes.as_slice()),
         Kept::Pong(bytes) => (10, bytes.as_slice()),
         Kept::Close(..) => unreachable!("not generated"),
     };
-    let parts = if opcode > 2 { 1 } else { parts };
+    let parts = if opcode & 8 != 0 { 1 } else { parts };
     let size = payload.len().div_ceil(parts).max(1);
     let mut pieces: Vec<&[u8]> = payload.chunks(size).collect();
     if pieces.is_empty() {
@@ -114,7 +119,7 @@ proptest! {
             expected.extend(put_message(&mut bytes, message, *parts, mask));
         }
         let role = if mask.is_some() { Role::Server } else { Role::Client };
-        let mut decoder = Decoder::new(role, LIMIT);
+        let mut decoder = Decoder::new(role, LIMIT).deflated(true);
         let (kept, error) = decode(&mut decoder, &bytes, &cuts);
         prop_assert_eq!(error, None);
         prop_assert_eq!(kept, expected);
@@ -125,11 +130,11 @@ proptest! {
     fn garbage_gives_the_same_answer_however_it_is_cut(
         bytes in prop::collection::vec(any::<u8>(), 0..600),
         cuts in prop::collection::vec(any::<usize>(), 0..40),
-        server in any::<bool>(),
+        (server, deflate) in any::<(bool, bool)>(),
     ) {
         let role = if server { Role::Server } else { Role::Client };
-        let whole = decode(&mut Decoder::new(role, LIMIT), &bytes, &[]);
-        let mut decoder = Decoder::new(role, LIMIT);
+        let whole = decode(&mut Decoder::new(role, LIMIT).deflated(deflate), &bytes, &[]);
+        let mut decoder = Decoder::new(role, LIMIT).deflated(deflate);
         let cut = decode(&mut decoder, &bytes, &cuts);
         prop_assert_eq!(&whole, &cut);
         if let Some(error) = cut.1 {
@@ -152,15 +157,19 @@ proptest! {
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
         }
-        decode(&mut Decoder::new(Role::Server, LIMIT), &bytes, &cuts);
+        decode(&mut Decoder::new(Role::Server, LIMIT).deflated(true), &bytes, &cuts);
     }
 }
 
 /// What a server's decoder says to one hand-made frame.
 fn verdict(first: u8, payload: &[u8]) -> Result<Vec<Kept>, u16> {
+    verdict_of(&mut Decoder::new(Role::Server, LIMIT), first, payload)
+}
+
+fn verdict_of(decoder: &mut Decoder, first: u8, payload: &[u8]) -> Result<Vec<Kept>, u16> {
     let mut bytes = BytesMut::new();
     raw(&mut bytes, first, payload, Some([9, 8, 7, 6]));
-    match decode(&mut Decoder::new(Role::Server, LIMIT), &bytes, &[]) {
+    match decode(decoder, &bytes, &[]) {
         (kept, None) => Ok(kept),
         (_, Some(error)) => Err(error.close_code()),
     }
@@ -181,6 +190,25 @@ fn rules_of_the_rfc() {
     assert_eq!(verdict(0x89, &[0; 126]), Err(1002), "a long ping");
     assert_eq!(verdict(0x81, &[b'x'; LIMIT]).map(|kept| kept.len()), Ok(1));
     assert_eq!(verdict(0x81, &[b'x'; LIMIT + 1]), Err(1009));
+}
+
+#[test]
+fn only_the_first_frame_of_a_message_says_that_it_is_compressed() {
+    let agreed = || Decoder::new(Role::Server, LIMIT).deflated(true);
+    let verdict = |first, payload| verdict_of(&mut agreed(), first, payload);
+    assert_eq!(verdict(0xc1, b"x"), Ok(vec![Kept::Deflated(Opcode::Text, b"x".to_vec())]));
+    assert_eq!(verdict(0xc2, b""), Ok(vec![Kept::Deflated(Opcode::Binary, Vec::new())]));
+    assert_eq!(verdict(0x81, b"x"), Ok(vec![Kept::Text("x".into())]), "not every message is compressed");
+    assert_eq!(verdict(0xa1, b"x"), Err(1002), "a bit that nobody agreed on");
+    assert_eq!(verdict(0xc9, b"x"), Err(1002), "a compressed ping");
+    assert_eq!(verdict(0xc8, b""), Err(1002), "a compressed close");
+    assert_eq!(verdict(0xc1, &[0; LIMIT + 1]), Err(1009));
+    let mut decoder = agreed();
+    assert_eq!(verdict_of(&mut decoder, 0x41, b"a"), Ok(vec![]));
+    assert_eq!(verdict_of(&mut decoder, 0x89, b"p"), Ok(vec![Kept::Ping(b"p".to_vec())]));
+    assert_eq!(verdict_of(&mut decoder, 0x80, b"b"), Ok(vec![Kept::Deflated(Opcode::Text, b"ab".to_vec())]));
+    assert_eq!(verdict_of(&mut decoder, 0x01, b"a"), Ok(vec![]));
+    assert_eq!(verdict_of(&mut decoder, 0xc0, b"b"), Err(1002), "compressed from the middle on");
 }
 
 #[test]

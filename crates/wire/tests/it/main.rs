@@ -1,3 +1,4 @@
 //! What holds for every input.
 
+mod deflate;
 mod frames;
