@@ -6,7 +6,8 @@ use crate::diagnostic::{Diagnostics, Span, quoted};
 use crate::leaf::{Bytes, Factor, PerSecond, Spread, Time, TimeRange, Whole};
 use crate::tree::{Entry, Kind, Map, Node, Scalar};
 use crate::words::{
-    Address, Faults, Hidden, Hold, LossWord, Members, Name, Reference, SpreadWord, Switch, TransportWord, Words,
+    Address, CompressionWord, Faults, Hidden, Hold, LossWord, Members, Name, Reference, SpreadWord, Switch,
+    TransportWord, Words,
 };
 
 mapping! {
@@ -86,6 +87,8 @@ mapping! {
     required "users" users: Whole = "1_000";
     /// How they are connected: `websocket`.
     optional "transport" transport: TransportWord;
+    /// Whether they offer to take compressed messages: `none` (the default) or `deflate`.
+    optional "compression" compression: CompressionWord;
     /// How fast they join.
     required "ramp" ramp: Ramp = "{ rate: 100/s }";
     /// How long a user stays before it leaves; until the run ends, if left out.

@@ -98,6 +98,8 @@ pub struct CohortSpec {
     pub users: u64,
     /// How they are connected.
     pub transport: Transport,
+    /// Whether they offer to take compressed messages.
+    pub compression: Compression,
     /// Users that join per second, evenly.
     pub ramp_rate: f64,
     /// When the first of them joins.
@@ -125,6 +127,16 @@ pub enum Transport {
     /// RFC 6455.
     #[default]
     WebSocket,
+}
+
+/// Whether users offer to take compressed messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// They don't.
+    #[default]
+    None,
+    /// RFC 7692, permessage-deflate; whether it comes to that is for the service to say.
+    Deflate,
 }
 
 /// Something that users of a cohort do, again and again.

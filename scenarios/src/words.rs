@@ -3,7 +3,7 @@
 use crate::decode::{Decode, List, mapping, not_another_type, text, words};
 use crate::diagnostic::{Diagnostics, quoted};
 use crate::leaf::{Leaf, decode, leaf};
-use crate::model::Transport;
+use crate::model::{Compression, Transport};
 use crate::tree::{Kind, Node};
 
 /// The longest name: ids are made from it, and 64 characters is what chat services take.
@@ -60,6 +60,10 @@ pub(crate) struct Address(pub(crate) String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TransportWord(pub(crate) Transport);
 
+/// Whether messages may be compressed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CompressionWord(pub(crate) Compression);
+
 /// Something that must not be printed.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Hidden(pub(crate) String);
@@ -90,7 +94,7 @@ impl schemars::JsonSchema for Switch {
     }
 }
 
-leaf!(Reference, Address, TransportWord, Hidden);
+leaf!(Reference, Address, TransportWord, CompressionWord, Hidden);
 
 impl Leaf for Reference {
     const WHAT: &'static str = "a name";
@@ -130,6 +134,20 @@ impl Leaf for TransportWord {
             "websocket" => Ok(Self(Transport::WebSocket)),
             "longpoll" | "long-poll" | "longpolling" => Err("long-polling is not supported yet, `websocket` is".into()),
             _ => Err("the only one so far is `websocket`".into()),
+        }
+    }
+}
+
+impl Leaf for CompressionWord {
+    const WHAT: &'static str = "a kind of compression";
+    const PATTERN: &'static str = "^(none|deflate)$";
+    const EXAMPLES: &'static [&'static str] = &["none", "deflate"];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self(Compression::None)),
+            "deflate" => Ok(Self(Compression::Deflate)),
+            _ => Err("it is `none` or `deflate`".into()),
         }
     }
 }

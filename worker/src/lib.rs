@@ -17,6 +17,8 @@ pub mod pool;
 mod preflight;
 mod record;
 mod session;
+mod sockets;
+mod streams;
 mod telemetry;
 pub mod tokens;
 mod user;

@@ -1,6 +1,7 @@
 //! One thread's users and all that they share. Single-threaded: nothing here is ever locked by two.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,7 +15,7 @@ use tokio::sync::Notify;
 use crate::frames::{Channels, Frames, Head};
 use crate::plan::{SharedPlan, Start, apis};
 use crate::record::Book;
-use crate::session::Link;
+use crate::sockets::{SocketId, Sockets};
 use crate::tokens::Identity;
 use crate::user::{Action, ChannelId, Effects, Event, User};
 
@@ -50,6 +51,8 @@ pub(crate) struct Load {
     actions: Vec<Api>,
     /// The same, for everything else.
     errands: Vec<Api>,
+    /// Their connections.
+    pub(crate) sockets: Sockets,
     /// How many errands to one endpoint there can be at once.
     pub(crate) errands_at_once: usize,
     progress: Arc<Progress>,
@@ -72,22 +75,34 @@ struct World {
 
 struct Seat {
     user: User,
-    link: Option<Rc<Link>>,
+    socket: Option<SocketId>,
+    /// How many addresses of the service have turned it away: it tries the next each time.
+    turned_away: u16,
     /// It was due to join again then, and is still settling its last visit.
     rejoin: Option<Timestamp>,
 }
 
 impl Load {
     /// The users of `shard`, none of them here yet.
-    pub(crate) fn new(plan: SharedPlan, start: Start, shard: Shard, book: Book, progress: Arc<Progress>) -> Self {
+    ///
+    /// # Errors
+    /// When the system has no epoll for their connections.
+    pub(crate) fn new(
+        plan: SharedPlan,
+        start: Start,
+        shard: Shard,
+        book: Book,
+        progress: Arc<Progress>,
+    ) -> io::Result<Self> {
         let users = usize::try_from(plan.scenario.users_in(shard)).unwrap_or(usize::MAX);
         let world = World { users: std::iter::repeat_with(|| None).take(users).collect(), ..World::default() };
         let random = SplitMix64::of(&[plan.scenario.seed, u64::from(shard.index), u64::from(shard.count)]);
         let calls = usize::try_from(plan.calls).unwrap_or(usize::MAX);
         let errands_at_once = ((calls as f64 * ERRANDS) as usize).max(1);
-        Self {
+        Ok(Self {
             actions: apis(&plan, calls.saturating_sub(errands_at_once).max(1), WITHIN),
             errands: apis(&plan, errands_at_once, WITHIN),
+            sockets: Sockets::new(users)?,
             errands_at_once,
             plan,
             start,
@@ -101,7 +116,7 @@ impl Load {
             sessions: Cell::new(0),
             closing: Cell::new(false),
             idle: Notify::new(),
-        }
+        })
     }
 
     /// The number in this thread of a user of the run.
@@ -141,12 +156,24 @@ impl Load {
 
     /// The API that a user of the run calls for its actions.
     pub(crate) fn api_for_actions(&self, user: u64) -> &Api {
-        &self.actions[self.plan.endpoint_of(user)]
+        &self.actions[self.endpoint_of(user)]
     }
 
     /// The API that a user of the run calls for everything else.
     pub(crate) fn api_of(&self, user: u64) -> &Api {
-        &self.errands[self.plan.endpoint_of(user)]
+        &self.errands[self.endpoint_of(user)]
+    }
+
+    /// The endpoint of a user of the run: its own, or the next that has not turned it away.
+    fn endpoint_of(&self, user: u64) -> usize {
+        let world = self.world.borrow();
+        let seat = world.users.get(self.local(user) as usize).and_then(Option::as_ref);
+        self.plan.endpoint_of(user + seat.map_or(0, |seat| u64::from(seat.turned_away)))
+    }
+
+    /// A user's endpoint is not there: it tries the next one.
+    pub(crate) fn turn_away(&self, local: Local) {
+        self.with_seat(local, |seat| seat.turned_away = seat.turned_away.wrapping_add(1));
     }
 
     /// Reads from a channel's state.
@@ -166,22 +193,23 @@ impl Load {
     }
 
     /// Gives a connection to a user.
-    pub(crate) fn attach(&self, local: Local, link: Rc<Link>) {
-        self.with_seat(local, |seat| seat.link = Some(link));
+    pub(crate) fn attach(&self, local: Local, socket: SocketId) {
+        self.with_seat(local, |seat| seat.socket = Some(socket));
     }
 
     /// The connection of a user.
-    pub(crate) fn link(&self, local: Local) -> Option<Rc<Link>> {
-        self.world.borrow().users.get(local as usize)?.as_ref()?.link.clone()
+    pub(crate) fn socket(&self, local: Local) -> Option<SocketId> {
+        self.world.borrow().users.get(local as usize)?.as_ref()?.socket
+    }
+
+    /// What the connection of a user is called in API calls.
+    pub(crate) fn connection_id(&self, local: Local) -> Option<String> {
+        self.sockets.name(self.socket(local)?)
     }
 
     /// Takes the connection of a user away, if it still is this one.
-    pub(crate) fn detach(&self, local: Local, link: &Rc<Link>) {
-        self.with_seat(local, |seat| {
-            if seat.link.as_ref().is_some_and(|known| Rc::ptr_eq(known, link)) {
-                seat.link = None;
-            }
-        });
+    pub(crate) fn detach(&self, local: Local, socket: SocketId) {
+        self.with_seat(local, |seat| seat.socket = seat.socket.filter(|known| *known != socket));
     }
 
     /// A user joins, for the first time or again.
@@ -193,7 +221,7 @@ impl Load {
             world.users[local as usize].get_or_insert_with(|| {
                 let scenario = &self.plan.scenario;
                 let watched = scenario.channels_of(user).into_iter().map(|c| channels.intern(scenario.cid(c)));
-                Box::new(Seat { user: User::new(user, cohort, watched), link: None, rejoin: None })
+                Box::new(Seat { user: User::new(user, cohort, watched), socket: None, turned_away: 0, rejoin: None })
             });
         }
         if self.user(local, User::is_here) == Some(true) {
@@ -245,22 +273,22 @@ impl Load {
         }
     }
 
-    /// A frame came for a user.
-    pub(crate) fn frame(self: &Rc<Self>, local: Local, epoch: u32, bytes: &[u8], at: Timestamp) {
+    /// A message came for a user, of so many bytes before it was inflated.
+    pub(crate) fn frame(self: &Rc<Self>, local: Local, epoch: u32, bytes: &[u8], sent: usize, at: Timestamp) {
         let world = &mut *self.world.borrow_mut();
         let Some(seat) = world.users[local as usize].as_mut() else { return };
         let cohort = seat.user.cohort;
         let Some(head) = world.frames.head(bytes, &mut world.channels) else {
-            return self.book.unreadable(cohort, bytes.len());
+            return self.book.unreadable(cohort, sent);
         };
         let Head { channel: Some(channel), seq: Some(seq), .. } = head else {
             // Without a number nothing can be missing or repeated.
-            return self.book.frame(cohort, bytes.len(), &head, true, at);
+            return self.book.frame(cohort, sent, &head, true, at);
         };
         let was_online = seat.user.is_online();
         let effects = seat.user.step(Event::Frame { epoch, channel, seq }, 0.0);
         let online = seat.user.is_online();
-        self.book.frame(cohort, bytes.len(), &head, effects.fresh, at);
+        self.book.frame(cohort, sent, &head, effects.fresh, at);
         if effects.actions.is_empty() {
             // The hot path: nothing to be done but counted.
             return self.book.tally(cohort, effects.tally);
@@ -328,10 +356,20 @@ impl Load {
         Guard { load: Rc::clone(self), what: Counted::Flight }
     }
 
-    /// One connection more, until the guard is dropped.
+    /// One connection more is being made, until the guard is dropped.
     pub(crate) fn session(self: &Rc<Self>) -> Guard {
-        self.sessions.set(self.sessions.get() + 1);
+        self.opened();
         Guard { load: Rc::clone(self), what: Counted::Session }
+    }
+
+    /// One connection more is open.
+    pub(crate) fn opened(&self) {
+        self.sessions.set(self.sessions.get() + 1);
+    }
+
+    /// One connection less is open.
+    pub(crate) fn shut(&self) {
+        less(&self.sessions, &self.idle);
     }
 
     /// Waits until no call is on its way.
@@ -378,7 +416,7 @@ impl Drop for Guard {
                 self.load.book.add(Gauge::InFlight, None, -1);
                 less(&self.load.in_flight, &self.load.idle);
             }
-            Counted::Session => less(&self.load.sessions, &self.load.idle),
+            Counted::Session => self.load.shut(),
         }
     }
 }

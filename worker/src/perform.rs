@@ -42,11 +42,7 @@ impl Load {
                 sleep(after).await;
                 me.step(local, Event::GiveUp { visit });
             })),
-            Action::Close => {
-                if let Some(link) = self.link(local) {
-                    link.close();
-                }
-            }
+            Action::Close => self.hang_up(local),
             // Dealt with by who carries the step out.
             Action::Left => {}
         }
@@ -60,10 +56,10 @@ impl Load {
         else {
             return;
         };
-        let Some(link) = self.link(local) else { return };
+        let Some(connection) = self.connection_id(local) else { return };
         let asked = self.book.now();
         let query = ChannelQuery { watch: true, ..ChannelQuery::default() };
-        match self.query(user, channel, Some(&link.connection_id), query).await {
+        match self.query(user, channel, Some(&connection), query).await {
             Ok(seq) => {
                 self.book.watched(cohort, asked);
                 self.step(local, Event::Watched { epoch, channel, seq });
@@ -134,10 +130,10 @@ impl Load {
 
     async fn stop_watching(self: Rc<Self>, local: Local, epoch: u32, channel: ChannelId) {
         let Some((user, cohort)) = self.user(local, |u| (u.index, u.cohort)) else { return };
-        let link = self.link(local).filter(|_| self.user(local, User::epoch) == Some(epoch));
-        let Some(link) = link else { return self.ask_end(local, channel).await };
+        let connection = self.connection_id(local).filter(|_| self.user(local, User::epoch) == Some(epoch));
+        let Some(connection) = connection else { return self.ask_end(local, channel).await };
         let identity = self.identity(user);
-        let call = caller(&identity).over(&link.connection_id);
+        let call = caller(&identity).over(&connection);
         match self.api_of(user).stop_watching(call, &self.cid(channel)).await {
             Ok(answer) => self.step(local, Event::Ended { channel, seq: answer.seq }),
             Err(error) => {

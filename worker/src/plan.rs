@@ -1,5 +1,6 @@
 //! What one worker does in one run.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use client::{Api, Endpoint};
@@ -27,6 +28,8 @@ pub struct Plan {
     pub tokens: TokenSource,
     /// Connections for API calls that each thread keeps to each endpoint.
     pub calls: u64,
+    /// This host's addresses that connections come from; left to the kernel if there are none.
+    pub sources: Vec<IpAddr>,
     /// Where time comes from.
     pub clock: Clock,
 }
@@ -50,6 +53,13 @@ impl Plan {
     /// The endpoint of a user.
     pub fn endpoint_of(&self, user: u64) -> usize {
         (user % self.endpoints.len().max(1) as u64) as usize
+    }
+
+    /// The address that a user connects from. Users of one endpoint are spread over all of them.
+    pub fn source_of(&self, user: u64) -> Option<IpAddr> {
+        let (endpoints, sources) = (self.endpoints.len().max(1) as u64, self.sources.len() as u64);
+        let ours = user / u64::from(self.shard.count.max(1));
+        (sources > 0).then(|| self.sources[(ours / endpoints % sources) as usize])
     }
 }
 

@@ -8,6 +8,7 @@ use std::thread::Builder;
 use std::time::Duration;
 
 use agent::{Known, Timer};
+use futures_util::FutureExt as _;
 use measure::{Recorder, SharedRecorder};
 use tokio::runtime;
 use tokio::sync::{oneshot, watch};
@@ -19,7 +20,7 @@ use crate::driver::Driver;
 use crate::load::{Load, Progress};
 use crate::plan::{SharedPlan, Start};
 use crate::record::Book;
-use crate::session;
+use crate::{session, sockets};
 
 /// How long users may take to settle at the end.
 pub const DRAIN: Duration = Duration::from_secs(10);
@@ -84,8 +85,9 @@ impl Pool {
             let work = move || {
                 let shard = plan.share(number, threads);
                 let load = Load::new(plan, start, shard, book, shared);
+                let load = load.map_err(|e| format!("no room for the connections of a thread of users: {e}"));
                 // Nobody may be waiting any more.
-                let _ = ended.send(thread(Rc::new(load), stopped));
+                let _ = ended.send(load.and_then(|load| thread(Rc::new(load), stopped)));
             };
             Builder::new().name(format!("users-{number}")).spawn(work)?;
             pool.handle.progress.push(progress);
@@ -121,6 +123,7 @@ fn thread(load: Rc<Load>, stop: watch::Receiver<Option<Duration>>) -> Result<(),
 
 async fn run(load: Rc<Load>, mut stop: watch::Receiver<Option<Duration>>) -> Result<(), String> {
     spawn_local(session::sweep(Rc::clone(&load)));
+    let served = spawn_local(sockets::serve(Rc::clone(&load)));
     let driven = drive(&load, &mut stop).await;
     load.close();
     let settled = tokio::select! {
@@ -132,6 +135,9 @@ async fn run(load: Rc<Load>, mut stop: watch::Receiver<Option<Duration>>) -> Res
     }
     // Who doesn't say goodbye in time is left without one.
     let _ = timeout(GOODBYE, load.closed()).await;
+    if let Some(Ok(Err(error))) = served.now_or_never() {
+        return Err(format!("the connections of a thread of users could not be read: {error}"));
+    }
     driven.map_err(|e| format!("no timer for the schedule: {e}"))
 }
 

@@ -56,7 +56,18 @@ async fn plan(order: pb::Prepare, calls: u64, clock: &Clock) -> Result<Plan, Str
     };
     let tokens = TokenSource::open(&scenario, &target.api_secret)?;
     let remembers = !target.bundled;
-    Ok(Plan { run: order.run, scenario, shard, endpoints, api_key, remembers, tokens, calls, clock: clock.clone() })
+    Ok(Plan {
+        run: order.run,
+        scenario,
+        shard,
+        endpoints,
+        api_key,
+        remembers,
+        tokens,
+        calls,
+        sources: Vec::new(),
+        clock: clock.clone(),
+    })
 }
 
 fn words(error: &ConnectError) -> String {
@@ -138,6 +149,7 @@ mod tests {
             remembers: false,
             tokens: TokenSource::Signed(TokenKey::new("s")),
             calls: calls_a_thread(1_000, 2),
+            sources: Vec::new(),
             clock: Clock::System,
         }
     }

@@ -1,77 +1,37 @@
-//! One connection of one user: the task that owns the socket.
+//! One connection of one user: made after a wait, and looked after while it stays.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use client::{Closed, ConnectError, Socket, keep_alive};
+use client::lean::{LeanSocket, Message, Opening, Options};
+use client::websocket::{Timings, read_first};
+use client::{Closed, ConnectError};
 use measure::Timestamp;
-use tokio::sync::Notify;
-use tokio::time::sleep;
+use scenarios::model::Compression;
+use tokio::time::{Instant, sleep};
 use wire::close;
+use wire::deflate::Agreement;
 
 use crate::load::{Load, Local, WITHIN};
+use crate::sockets::Connection;
+use crate::streams::Place;
 use crate::user::{Event, User};
 
 /// How long a goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(1);
+pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
 /// Connections that are looked at between two turns of the event loop.
 const SWEEP: usize = 1_000;
 
-/// What others may know and want of a connection.
-#[derive(Debug)]
-pub(crate) struct Link {
-    /// Names the connection in API calls.
-    pub(crate) connection_id: String,
-    order: Cell<Order>,
-    wake: Notify,
-    said: Cell<Timestamp>,
-    heard: Cell<Timestamp>,
+/// A connection past its first event.
+struct Connected {
+    socket: LeanSocket,
+    place: Option<Rc<Place>>,
+    id: String,
+    /// What came behind the first event.
+    early: Vec<u8>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
-    Stay,
-    KeepAlive,
-    Close,
-    Silent,
-}
-
-impl Link {
-    fn new(connection_id: String, now: Timestamp) -> Self {
-        Self {
-            connection_id,
-            order: Cell::new(Order::Stay),
-            wake: Notify::new(),
-            said: Cell::new(now),
-            heard: Cell::new(now),
-        }
-    }
-
-    /// Asks the connection's task to say goodbye.
-    pub(crate) fn close(&self) {
-        self.order(Order::Close);
-    }
-
-    fn order(&self, order: Order) {
-        self.order.set(order);
-        self.wake.notify_one();
-    }
-
-    fn sweep(&self, now: Timestamp) {
-        if self.order.get() != Order::Stay {
-            return;
-        }
-        if now.since(self.heard.get()) >= client::SILENCE {
-            self.order(Order::Silent);
-        } else if now.since(self.said.get()) >= client::KEEP_ALIVE {
-            self.said.set(now);
-            self.order(Order::KeepAlive);
-        }
-    }
-}
-
-/// Connects after a wait, and stays until the connection ends.
+/// Connects after a wait, and gives the connection to the thread's others.
 pub(crate) async fn run(load: Rc<Load>, local: Local, epoch: u32, after: Duration, due: Timestamp) {
     let counts = |load: &Rc<Load>| load.user(local, User::epoch) == Some(epoch);
     let mut due = due;
@@ -84,30 +44,37 @@ pub(crate) async fn run(load: Rc<Load>, local: Local, epoch: u32, after: Duratio
     }
     let _counted = load.session();
     let Some((user, cohort)) = load.user(local, |u| (u.index, u.cohort)) else { return };
-    // Boxed: the future of connecting is large, and lives only for an instant of the connection's life.
-    let (mut socket, link) = match Box::pin(connect(&load, user, cohort, due)).await {
+    // Boxed: the future of connecting is large, and most who wait to connect are not there yet.
+    let connected = match Box::pin(connect(&load, user, cohort, due)).await {
         Ok(connected) => connected,
-        Err(error) => {
-            load.book.connect_failed(cohort, &error);
-            return load.step(local, Event::Lost { epoch, retry: error.is_transient() });
-        }
+        Err(error) => return failed(&load, local, epoch, &error),
     };
+    let Connected { mut socket, place, id, mut early } = connected;
     if !counts(&load) {
-        return socket.close(close::NORMAL, GOODBYE).await;
+        return socket.goodbye(close::NORMAL);
     }
-    load.attach(local, Rc::clone(&link));
-    load.step(local, Event::Connected { epoch });
-    let lost = stay(&load, local, epoch, &mut socket, &link).await;
-    load.detach(local, &link);
-    match lost {
-        None => Box::pin(socket.close(close::NORMAL, GOODBYE)).await,
-        Some(closed) => {
-            drop(socket);
-            if counts(&load) {
-                load.book.disconnected(cohort, &closed);
-                load.step(local, Event::Lost { epoch, retry: closed.code != Some(close::NORMAL) });
-            }
-        }
+    let now = load.book.now();
+    let connection = Connection { socket, place, id: id.into(), local, epoch, said: now, heard: now };
+    if let Err(error) = load.connected(connection, &mut early) {
+        failed(&load, local, epoch, &ConnectError::Io { step: "first event", error: error.into() });
+    }
+}
+
+fn failed(load: &Rc<Load>, local: Local, epoch: u32, error: &ConnectError) {
+    let Some(cohort) = load.user(local, |u| u.cohort) else { return };
+    load.book.connect_failed(cohort, error);
+    if error.is_transient() {
+        // Who is refused by one address tries the next one.
+        load.turn_away(local);
+    }
+    load.step(local, Event::Lost { epoch, retry: error.is_transient() });
+}
+
+/// A connection was lost; what it means for its user.
+pub(crate) fn lost(load: &Rc<Load>, local: Local, epoch: u32, closed: &Closed) {
+    if let Some((true, cohort)) = load.user(local, |u| (u.epoch() == epoch, u.cohort)) {
+        load.book.disconnected(cohort, closed);
+        load.step(local, Event::Lost { epoch, retry: closed.code != Some(close::NORMAL) });
     }
 }
 
@@ -116,39 +83,34 @@ async fn connect(
     user: u64,
     cohort: measure::Cohort,
     due: Timestamp,
-) -> Result<(Socket, Rc<Link>), ConnectError> {
+) -> Result<Connected, ConnectError> {
     let identity = load.identity(user);
     let api = load.api_of(user);
     let path = api.connect_path(&identity.user_id, "", &identity.token);
-    let (socket, first, timings) = Socket::connect(api.http().endpoint(), &path, &load.plan.clock, WITHIN).await?;
-    load.book.connected(cohort, due, timings, first.frame.len());
-    Ok((socket, Rc::new(Link::new(first.connection_id, load.book.now()))))
+    let offer = match load.plan.scenario.cohorts[usize::from(cohort)].compression {
+        Compression::None => None,
+        Compression::Deflate => Some(Agreement::FULL),
+    };
+    let options = Options { source: load.plan.source_of(user), offer };
+    let (endpoint, deadline) = (api.http().endpoint(), Instant::now() + WITHIN);
+    let opening = Opening::connect(endpoint, &path, options, &load.plan.clock, deadline).await?;
+    let mut place = load.start_of_stream(opening.agreed);
+    let first = opening.first(|message| read(load, place.as_mut(), message));
+    let (socket, early, timings, (id, bytes)): (_, _, Timings, _) = first.await?;
+    load.book.connected(cohort, due, timings, bytes);
+    Ok(Connected { socket, place, id, early })
 }
 
-/// Receives until the connection is lost, or `None`: until it is to be closed.
-async fn stay(load: &Rc<Load>, local: Local, epoch: u32, socket: &mut Socket, link: &Link) -> Option<Closed> {
-    loop {
-        tokio::select! {
-            biased;
-            frame = socket.next() => match frame {
-                Ok(frame) => {
-                    let now = load.book.now();
-                    link.heard.set(now);
-                    load.frame(local, epoch, &frame, now);
-                }
-                Err(closed) => return Some(closed),
-            },
-            () = link.wake.notified() => match link.order.replace(Order::Stay) {
-                Order::Stay => {}
-                Order::KeepAlive => {
-                    if let Err(closed) = socket.send(keep_alive(&link.connection_id)).await {
-                        return Some(closed);
-                    }
-                }
-                Order::Close => return None,
-                Order::Silent => return Some(Closed::broken("35 s of silence")),
-            },
+/// The connection's name and the bytes of a first event.
+fn read(load: &Load, place: Option<&mut Rc<Place>>, message: Message<'_>) -> Result<(String, usize), ConnectError> {
+    match (message, place) {
+        (Message::Plain(_, bytes), _) => Ok((read_first(bytes)?, bytes.len())),
+        (Message::Deflated(_, payload), Some(place)) => {
+            let read = load.sockets.streams.borrow_mut().follow(place, payload);
+            let read = read.map_err(|error| ConnectError::Protocol(error.to_string()))?;
+            Ok((read_first(read.said())?, payload.len()))
         }
+        (Message::Deflated(..), None) => Err(ConnectError::Protocol("a compressed event, unasked".into())),
     }
 }
 
@@ -157,10 +119,8 @@ pub(crate) async fn sweep(load: Rc<Load>) {
     loop {
         sleep(Duration::from_secs(1)).await;
         let now = load.book.now();
-        for (n, local) in load.locals().into_iter().enumerate() {
-            if let Some(link) = load.link(local) {
-                link.sweep(now);
-            }
+        for (n, id) in load.all_sockets().into_iter().enumerate() {
+            load.look_after(id, now);
             if n % SWEEP == SWEEP - 1 {
                 tokio::task::yield_now().await;
             }
@@ -196,14 +156,16 @@ mod tests {
             remembers: false,
             tokens: TokenSource::Signed(TokenKey::new("s")),
             calls: 4,
+            sources: Vec::new(),
             clock: Clock::System,
         });
         let recorder = SharedRecorder::new(Recorder::new(1, Clock::System.now()));
         let book = Book::new(recorder, Clock::System, tokio::sync::watch::channel(agent::Known::default()).1);
-        let load = Rc::new(Load::new(plan, Start::default(), Shard::WHOLE, book, Arc::new(Progress::default())));
-        let task = size_of_val(&run(load, 0, 1, Duration::ZERO, Timestamp::default()));
-        let user = size_of::<User>() + size_of::<Link>();
-        // The rest is the WebSocket's read buffer of 2 KiB and the kernel's.
-        assert!(task <= 1_500 && user <= 400, "task {task}, user {user}");
+        let load = Load::new(plan, Start::default(), Shard::WHOLE, book, Arc::new(Progress::default()));
+        let load = Rc::new(load.expect("an epoll"));
+        let connecting = size_of_val(&run(load, 0, 1, Duration::ZERO, Timestamp::default()));
+        let (user, connection) = (size_of::<User>(), size_of::<Connection>());
+        // Beside them a user has its seat's and its connection's name's places on the heap, and an entry in two tables.
+        assert!(connecting <= 500 && user + connection <= 600, "{connecting}, {user}, {connection}");
     }
 }

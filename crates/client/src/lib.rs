@@ -8,6 +8,7 @@ pub mod connection;
 pub mod endpoint;
 pub mod error;
 pub mod http;
+pub mod lean;
 mod link;
 pub mod transport;
 pub mod websocket;

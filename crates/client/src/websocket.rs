@@ -27,7 +27,7 @@ const WRITE_BYTES_MAX: usize = 64 << 10;
 /// The largest server event: a page of messages never comes this way.
 const EVENT_BYTES_MAX: usize = 1 << 20;
 /// How much of a refusing answer is quoted.
-const QUOTE_CHARS: usize = 200;
+pub(crate) const QUOTE_CHARS: usize = 200;
 
 /// How long the parts of connecting took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,7 +150,11 @@ impl Socket {
     }
 }
 
-fn read_first(frame: &[u8]) -> Result<String, ConnectError> {
+/// What a first event says: the connection's id.
+///
+/// # Errors
+/// When it refuses the user, or is none.
+pub fn read_first(frame: &[u8]) -> Result<String, ConnectError> {
     let head =
         EventHead::parse(frame).map_err(|e| ConnectError::Protocol(format!("its first frame is no event: {e}")))?;
     match (&*head.kind, head.connection_id, head.error) {

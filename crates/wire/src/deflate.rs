@@ -100,6 +100,21 @@ impl Inflater {
         Self { direction, decompress: None }
     }
 
+    /// An inflater that has read messages which said this; only as much of its end as the window is large counts.
+    pub fn after(direction: Direction, history: &[u8]) -> Self {
+        let mut inflater = Self::new(direction);
+        let start = history.len().saturating_sub(1 << Direction::WINDOW_BITS_MAX);
+        let mut out = Vec::new();
+        for part in history[start..].chunks(1 << 14) {
+            // A stored block (RFC 1951, section 3.2.4): not the last, its length, and its length's complement.
+            let length = (part.len() as u16).to_le_bytes();
+            let block = [&[0, length[0], length[1], !length[0], !length[1]], part, &[EMPTY]].concat();
+            out.clear();
+            inflater.message(&block, part.len(), &mut out).expect("a stored block says itself");
+        }
+        inflater
+    }
+
     /// Appends to `out` what a message's payload says: at most `limit` bytes, however little of it was sent.
     ///
     /// # Errors

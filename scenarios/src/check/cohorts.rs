@@ -8,7 +8,7 @@ use crate::decode::Field;
 use crate::diagnostic::quoted;
 use crate::language::{ActionEntry, CohortEntry};
 use crate::leaf::{Bytes, PerSecond};
-use crate::model::{Action, ActionKind, Arrivals, CohortSpec, Range, Transport};
+use crate::model::{Action, ActionKind, Arrivals, CohortSpec, Compression, Range, Transport};
 use crate::words::{Reference, SpreadWord};
 
 /// Bytes of text of a message whose size is not stated: what people type.
@@ -108,6 +108,7 @@ impl Check<'_> {
         CohortSpec {
             name: entry.name.get().map(|name| name.0.clone()).unwrap_or_default(),
             users,
+            compression: entry.compression.get().map_or(Compression::None, |word| word.0),
             transport: entry.transport.get().map_or(Transport::WebSocket, |word| word.0),
             ramp_rate: if rate > 0.0 { rate } else { HARMLESS_RATE },
             ramp_delay: ramp.and_then(|ramp| ramp.delay.get()).map_or(Duration::ZERO, |delay| delay.0),

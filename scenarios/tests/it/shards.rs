@@ -14,8 +14,8 @@ fn action(kind: ActionKind, channel: usize, rate: f64, arrivals: Arrivals) -> Ac
 fn cohort(name: &str, users: u64, ramp_rate: f64, ramp_delay: Duration, actions: Vec<Action>) -> CohortSpec {
     let churn = |min, max| Some(Range { min: Duration::from_secs(min), max: Duration::from_secs(max) });
     let (lifetime, rejoin) = if users.is_multiple_of(2) { (churn(2, 5), churn(1, 3)) } else { (None, None) };
-    let name = name.to_owned();
-    CohortSpec { name, users, transport: Transport::WebSocket, ramp_rate, ramp_delay, lifetime, rejoin, actions }
+    let (name, transport, compression) = (name.to_owned(), Transport::default(), Compression::default());
+    CohortSpec { name, users, transport, compression, ramp_rate, ramp_delay, lifetime, rejoin, actions }
 }
 
 fn rooms(count: u32, per_user: u32, popularity: Popularity, members: Vec<u16>) -> ChannelGroup {

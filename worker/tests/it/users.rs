@@ -62,6 +62,7 @@ async fn plan(fake: &Fake, yaml: &str, shard: Shard) -> SharedPlan {
         remembers: false,
         tokens: TokenSource::Signed(TokenKey::new("secret")),
         calls: 32,
+        sources: Vec::new(),
         clock: Clock::System,
     })
 }

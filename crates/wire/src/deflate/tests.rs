@@ -123,3 +123,21 @@ fn what_is_no_deflate_data_is_told_apart() {
     // Refers to what was never sent.
     assert_eq!(inflated(&mut inflater(), &[0xf2, 0x00, 0x11, 0x00, 0x00]), Err(FrameError::NotDeflate));
 }
+
+#[test]
+fn an_inflater_can_be_made_from_what_was_said() {
+    let mut deflater = Deflater::new(Direction::FULL, 6).unwrap();
+    let mut old = inflater();
+    let mut said = Vec::new();
+    for n in 0..300_u32 {
+        let text = format!("message {n} of {:x}: {}", n.wrapping_mul(2_654_435_761), "words ".repeat(40));
+        let payload = deflated(&mut deflater, text.as_bytes());
+        if n == 1 || n == 140 || n == 299 {
+            let mut new = Inflater::after(Direction::FULL, &said);
+            assert_eq!(inflated(&mut new, &payload).unwrap(), text.as_bytes(), "after {} bytes", said.len());
+        }
+        assert_eq!(inflated(&mut old, &payload).unwrap(), text.as_bytes());
+        said.extend_from_slice(text.as_bytes());
+    }
+    assert!(said.len() > 70_000);
+}
