@@ -91,7 +91,7 @@ async fn connect(
         Compression::None => None,
         Compression::Deflate => Some(Agreement::FULL),
     };
-    let options = Options { source: load.plan.source_of(user), offer };
+    let options = Options { source: load.plan.source_of(user), offer, ..Options::default() };
     let (endpoint, deadline) = (api.http().endpoint(), Instant::now() + WITHIN);
     let opening = Opening::connect(endpoint, &path, options, &load.plan.clock, deadline).await?;
     let mut place = load.start_of_stream(opening.agreed);

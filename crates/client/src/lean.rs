@@ -20,8 +20,7 @@ pub use opening::{Opening, Options};
 
 /// The largest server event: a page of messages never comes this way.
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
-/// Bytes that may wait to be written before the connection counts as stuck: keep-alives and pongs only, unless its owner
-/// sends more.
+/// While more bytes than these wait to be written nothing more is taken: the connection counts as stuck.
 const WAITING_BYTES_MAX: usize = 64 << 10;
 /// Reads of one TLS connection before others get their turn.
 const READS_IN_A_ROW: usize = 8;
@@ -183,6 +182,9 @@ impl LeanSocket {
 
     fn put(&mut self, put: impl FnOnce(&mut BytesMut)) -> Result<(), Closed> {
         let mut out = self.waiting.take().map(|waiting| *waiting).unwrap_or_default();
+        if out.len() > WAITING_BYTES_MAX {
+            return Err(Closed::broken("connection stuck"));
+        }
         put(&mut out);
         self.write(out)
     }
@@ -193,9 +195,6 @@ impl LeanSocket {
             Stream::Tls(tls) => tls.write(&mut out),
         };
         let stuck = written.map_err(|error| Closed::broken(IoError::from(error).kind()))?;
-        if out.len() > WAITING_BYTES_MAX {
-            return Err(Closed::broken("connection stuck"));
-        }
         self.waiting = stuck.then(|| Box::new(out));
         Ok(())
     }

@@ -18,12 +18,21 @@ use crate::websocket::{QUOTE_CHARS, Timings};
 const READ_BYTES: usize = 2 << 10;
 
 /// How to connect.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// From which address of this host; left to the kernel if not given.
     pub source: Option<IpAddr>,
     /// What compression to offer; none if not given.
     pub offer: Option<Agreement>,
+    /// The most bytes of a message, as it is sent.
+    pub message_bytes_max: usize,
+}
+
+/// From any address, without compression, for chat events.
+impl Default for Options {
+    fn default() -> Self {
+        Self { source: None, offer: None, message_bytes_max: EVENT_BYTES_MAX }
+    }
 }
 
 /// A WebSocket whose upgrade was answered, and whose first event is yet to come.
@@ -64,7 +73,7 @@ impl Opening {
             Timings { tcp: opened.tcp, tls: opened.tls, upgrade: clock.now().since(start), ..Timings::default() };
         Ok(Self {
             transport,
-            decoder: Decoder::new(Role::Client, EVENT_BYTES_MAX).deflated(agreed.is_some()),
+            decoder: Decoder::new(Role::Client, options.message_bytes_max).deflated(agreed.is_some()),
             input,
             clock: clock.clone(),
             deadline,
@@ -87,9 +96,19 @@ impl Opening {
         self.timings.first_event = self.clock.now().since(upgraded);
         let message = if deflated { Message::Deflated(kind, &message) } else { Message::Plain(kind, &message) };
         let taken = take(message)?;
-        let (timings, early) = (self.timings, std::mem::take(&mut self.input));
-        let socket = self.into_socket().map_err(|e| ConnectError::Io { step: "first event", error: e.into() })?;
+        let timings = self.timings;
+        let (socket, early) = self.open()?;
         Ok((socket, early, timings, taken))
+    }
+
+    /// The open WebSocket, and what came behind what was read.
+    ///
+    /// # Errors
+    /// When the system doesn't let go of its file.
+    pub fn open(mut self) -> Result<(LeanSocket, Vec<u8>), ConnectError> {
+        let early = std::mem::take(&mut self.input);
+        let socket = self.into_socket().map_err(|e| ConnectError::Io { step: "first event", error: e.into() })?;
+        Ok((socket, early))
     }
 
     async fn read_first(&mut self) -> Result<(bool, super::Opcode, Vec<u8>), ConnectError> {
