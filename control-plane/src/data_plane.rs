@@ -15,6 +15,10 @@ const CONNECT: Duration = Duration::from_secs(1);
 const OPEN: Duration = Duration::from_secs(5);
 /// How long one Live or Note may take.
 const QUICK: Duration = Duration::from_secs(2);
+/// How often a data plane that says nothing is asked whether it is there, and how long it may take to say so.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// A data plane that could not be asked to close a run for so long is not asked again.
+const SILENT_MAX: Duration = Duration::from_secs(15);
 /// Between attempts.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -42,7 +46,12 @@ impl DataPlane {
     pub(crate) fn new(address: &str) -> Result<Self, String> {
         let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
         let endpoint = Endpoint::from_shared(url).map_err(|e| format!("`{address}` is no address: {e}"))?;
-        let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect_lazy();
+        let endpoint = endpoint
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE);
+        let channel = endpoint.connect_lazy();
         let client = DataPlaneClient::new(channel)
             .max_decoding_message_size(proto::MESSAGE_BYTES_MAX)
             .max_encoding_message_size(proto::MESSAGE_BYTES_MAX);
@@ -67,12 +76,13 @@ impl DataPlane {
         self.within(QUICK, client.note(request)).await.map(drop)
     }
 
-    /// Closes a run, again and again until it answers or `until` has passed.
+    /// Closes a run, again and again until it answers, `until` has passed, or the data plane is silent for too long.
     pub(crate) async fn close(
         &self,
         request: &CloseRequest,
         until: tokio::time::Instant,
     ) -> Result<CloseReply, Failure> {
+        let mut silent_since = None;
         loop {
             let mut client = self.client.clone();
             let failure = match timeout_at(until, client.close(request.clone())).await {
@@ -80,7 +90,10 @@ impl DataPlane {
                 Ok(Err(status)) => self.failure(&status),
                 Err(_) => return Err(self.silent()),
             };
-            if failure.refused || tokio::time::Instant::now() + AGAIN >= until {
+            let now = tokio::time::Instant::now();
+            // An attempt fails when nobody is there; one that takes its time to render says that it is.
+            let silent = now - *silent_since.get_or_insert(now);
+            if failure.refused || silent >= SILENT_MAX || now + AGAIN >= until {
                 return Err(failure);
             }
             sleep(AGAIN).await;

@@ -30,6 +30,9 @@ pub struct Limits {
     pub goodbye: Duration,
     /// How long the data plane may take to close a run, retries included; more than `goodbye`.
     pub report: Duration,
+    /// The same for a data plane that did not answer before it was asked; less than what it was given until then. Its
+    /// journal, and what workers and probes kept, can be reported later.
+    pub report_silent: Duration,
     /// The same for a run that was stopped before its start: there is nothing to render.
     pub unstarted: Duration,
     /// How long the control plane may take to end when told to. The run that is on gets a quarter of it to stop its
@@ -53,6 +56,7 @@ impl Default for Limits {
             drain_interrupted: s(15),
             goodbye: s(10),
             report: s(60),
+            report_silent: s(5),
             unstarted: s(3),
             shutdown: Duration::from_millis(3_500),
         }

@@ -151,7 +151,8 @@ pub struct Run {
     last_open_error: String,
     /// The data plane was asked to open the run at least once.
     touched_data_plane: bool,
-    data_plane_up: bool,
+    /// Since when the data plane has not answered.
+    data_plane_silent: Option<Timestamp>,
     start: Option<Timestamp>,
     phase: Option<usize>,
     stopping: Option<String>,
@@ -178,7 +179,7 @@ impl Run {
             margin: limits.start_margin,
             last_open_error: String::new(),
             touched_data_plane: false,
-            data_plane_up: true,
+            data_plane_silent: None,
             start: None,
             phase: None,
             stopping: None,
@@ -301,16 +302,16 @@ impl Run {
                 let at = self.start.map_or(0.0, |start| now.since(start).as_secs_f64());
                 self.stop(now, kind::ABORTED, format!("stopped at {at:.0} s: {reason}"), out);
             }
-            Err(why) if self.data_plane_up => {
+            Err(why) if self.data_plane_silent.is_none() => {
                 let text = format!("the data plane does not answer ({why}); probes keep what they measure");
                 self.note(now, kind::DATA_PLANE_LOST, text, out);
             }
-            Ok(_) if !self.data_plane_up => {
+            Ok(_) if self.data_plane_silent.is_some() => {
                 self.note(now, kind::DATA_PLANE_BACK, "the data plane answers again".to_owned(), out);
             }
             _ => {}
         }
-        self.data_plane_up = up;
+        self.data_plane_silent = if up { None } else { self.data_plane_silent.or(Some(now)) };
     }
 
     fn note(&mut self, at: Timestamp, kind: &'static str, mut text: String, out: &mut Vec<Effect>) {

@@ -1,10 +1,14 @@
 //! What a shipper owes: sealed intervals until they are acknowledged, then each source's goodbye. No I/O but the
 //! spool's file.
 
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
 use bytes::Bytes;
 use measure::{Gauge, Interval};
+use proto::kept;
 use proto::telemetry::shipment::Shipment as Kind;
-use proto::telemetry::{Ack, Goodbye, SealedInterval, Shipment};
+use proto::telemetry::{Ack, Goodbye, SealedInterval, Shipment, SourceHello};
 
 use crate::spool::{Sealed, Spool};
 
@@ -31,6 +35,9 @@ pub struct Account {
 #[derive(Debug, Default)]
 struct Source {
     account: Account,
+    /// The account one by one: samples by metric, counts by counter.
+    samples: BTreeMap<String, u64>,
+    counts: BTreeMap<String, u64>,
     /// Waits for room in the spool; what comes is added to it, so that time gets coarser and no sample is lost.
     held: Option<Interval>,
     /// Nothing more will be sealed.
@@ -58,6 +65,12 @@ impl Ledger {
         let this = &mut self.sources[source];
         this.account.samples += interval.samples();
         this.account.counts += interval.counters.values().sum::<u64>();
+        for (series, histogram) in &interval.histograms {
+            *this.samples.entry(series.metric.to_string()).or_default() += histogram.count();
+        }
+        for (key, n) in &interval.counters {
+            *this.counts.entry(key.counter.to_string()).or_default() += n;
+        }
         let interval = match this.held.take() {
             None => interval,
             Some(held) => longer(held, &interval, &mut this.account.receipts_dropped),
@@ -104,8 +117,25 @@ impl Ledger {
             .enumerate()
             .find(|(i, s)| s.finished && !s.goodbye_sent && !s.account.closed && !spool.has_next_of(*i))?;
         source.goodbye_sent = true;
-        let Account { source, samples, counts, intervals, .. } = source.account.clone();
-        Some(shipment(Kind::Goodbye(Goodbye { source, last_sequence: intervals, samples, counts })))
+        let (samples_by_metric, counts_by_counter) = (source.samples.clone(), source.counts.clone());
+        let Account { source, samples, counts, intervals: last_sequence, .. } = source.account.clone();
+        let goodbye = Goodbye { source, last_sequence, samples, counts, samples_by_metric, counts_by_counter };
+        Some(shipment(Kind::Goodbye(goodbye)))
+    }
+
+    /// Writes all that was not acknowledged, behind the `hellos` of who recorded it.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub(crate) fn keep(&mut self, hellos: &[SourceHello], out: &mut impl Write) -> io::Result<()> {
+        self.rewind();
+        for hello in hellos {
+            kept::write(&shipment(Kind::Hello(hello.clone())), out)?;
+        }
+        while let Some(shipment) = self.next() {
+            kept::write(&shipment, out)?;
+        }
+        out.flush()
     }
 
     /// The data plane has something for good.

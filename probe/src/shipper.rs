@@ -1,6 +1,9 @@
 //! Takes what a process records once a second and ships it, until the data plane has all of it.
 
+use std::fs::File;
 use std::future::Future;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +22,11 @@ use crate::stream;
 /// How far the thread that samples gives way, as `nice` counts: to a tenth of the weight of whoever else wants the
 /// processor.
 const NICENESS: i32 = 10;
+
+/// A data plane that has acknowledged nothing for so long is not waited for at the end of a run …
+const SILENT_MAX: Duration = Duration::from_secs(20);
+/// … but for so long at least.
+const WAITED_MIN: Duration = Duration::from_secs(5);
 
 /// Something that adds to a recorder once a second: levels, counts since the last time.
 pub type Sampler = Box<dyn FnMut(&mut Recorder) + Send>;
@@ -63,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) more: Notify,
     /// Everything is closed, or never will be.
     pub(crate) end: watch::Sender<Option<End>>,
+    /// When the data plane last acknowledged something.
+    pub(crate) heard: watch::Sender<Option<Instant>>,
 }
 
 /// How shipping ended.
@@ -82,7 +92,7 @@ impl Shared {
 
 /// Not everything reached the data plane.
 #[derive(Debug, thiserror::Error)]
-#[error("{waiting} intervals did not reach the data plane: {reason}")]
+#[error("{waiting} intervals did not reach the data plane: {reason}{}", where_they_are(self.kept.as_deref()))]
 pub struct Unshipped {
     /// Intervals that were not acknowledged.
     pub waiting: usize,
@@ -90,12 +100,27 @@ pub struct Unshipped {
     pub reason: String,
     /// What was recorded.
     pub accounts: Vec<Account>,
+    /// Where those intervals are now.
+    pub kept: Option<PathBuf>,
+}
+
+/// What a person can do about it.
+fn where_they_are(kept: Option<&Path>) -> String {
+    let dir = proto::kept::DIR;
+    kept.map(|path| {
+        let path = path.display();
+        format!("; they are kept in {path}, which `throng report` reads in the directory {dir} of the run's")
+    })
+    .unwrap_or_default()
 }
 
 /// Ships for one run.
 #[derive(Debug)]
 pub struct Shipper {
     shared: Arc<Shared>,
+    hellos: Vec<SourceHello>,
+    /// Where to keep what could not be shipped.
+    keep: PathBuf,
     /// Told when the last interval has been taken.
     sampling: oneshot::Receiver<()>,
     stop_sampling: CancellationToken,
@@ -113,16 +138,18 @@ impl Shipper {
         let stem = format!("{}-{}", config.run, hellos.first().map_or("none", |h| h.source.as_str()));
         let spool = Spool::new(config.spool.clone(), &stem);
         let ledger = Mutex::new(Ledger::new(spool, hellos.iter().map(|h| h.source.clone())));
-        let shared = Arc::new(Shared { ledger, more: Notify::new(), end: watch::Sender::new(None) });
+        let (end, heard) = (watch::Sender::new(None), watch::Sender::new(None));
+        let shared = Arc::new(Shared { ledger, more: Notify::new(), end, heard });
+        let keep = proto::kept::path(&config.spool.dir, &stem);
         let all = CancellationToken::new();
         let stop_sampling = all.child_token();
-        let shipping = stream::ship(config.data_plane.clone(), hellos, shared.clone());
+        let shipping = stream::ship(config.data_plane.clone(), hellos.clone(), shared.clone());
         let ended = all.clone();
         tokio::spawn(async move {
             tokio::select! { () = shipping => {}, () = ended.cancelled() => {} }
         });
         let sampling = modestly(sample(config, clock, shared.clone(), stop_sampling.clone()));
-        Self { shared, sampling, stop_sampling, _all: all.drop_guard() }
+        Self { shared, hellos, keep, sampling, stop_sampling, _all: all.drop_guard() }
     }
 
     /// Takes the last, partial interval, says goodbye, and waits until the data plane has everything.
@@ -134,19 +161,46 @@ impl Shipper {
         let sampled = tokio::time::timeout_at(deadline, &mut self.sampling).await;
         self.shared.ledger().finish();
         self.shared.more.notify_one();
-        let mut end = self.shared.end.subscribe();
-        let ended = tokio::time::timeout_at(deadline, end.wait_for(Option::is_some)).await;
-        let ledger = self.shared.ledger();
-        let (waiting, accounts) = (ledger.waiting(), ledger.accounts());
+        let ended = self.ended(deadline).await;
+        let (waiting, accounts) = (self.waiting(), self.accounts());
         let reason = match (sampled, ended) {
-            (Ok(Ok(())), Ok(Ok(end))) if *end == Some(End::Closed) => return Ok(accounts),
-            (_, Ok(Ok(end))) => match &*end {
-                Some(End::Refused(reason)) => reason.clone(),
-                _ => "the last interval could not be taken".to_owned(),
-            },
-            _ => "the deadline has passed".to_owned(),
+            (Ok(Ok(())), Some(End::Closed)) => return Ok(accounts),
+            // Its report is written, and would not have them any more.
+            (_, Some(End::Refused(reason))) => return Err(Unshipped { waiting, reason, accounts, kept: None }),
+            (_, Some(End::Closed)) => "the last interval could not be taken".to_owned(),
+            (_, None) if Instant::now() < deadline => "it is silent".to_owned(),
+            (_, None) => "the deadline has passed".to_owned(),
         };
-        Err(Unshipped { waiting, reason, accounts })
+        let kept = self.keep().await;
+        Err(Unshipped { waiting, reason, accounts, kept })
+    }
+
+    /// How shipping ended; `None` if it doesn't, until the deadline or because the data plane is silent.
+    async fn ended(&self, deadline: Instant) -> Option<End> {
+        let (mut end, mut heard) = (self.shared.end.subscribe(), self.shared.heard.subscribe());
+        let at_least = Instant::now() + WAITED_MIN;
+        loop {
+            let silent_until = heard.borrow_and_update().map_or(at_least, |last| at_least.max(last + SILENT_MAX));
+            tokio::select! {
+                ended = end.wait_for(Option::is_some) => return ended.ok().and_then(|end| end.clone()),
+                _ = heard.changed() => {}
+                () = tokio::time::sleep_until(deadline.min(silent_until)) => return None,
+            }
+        }
+    }
+
+    /// Keeps what could not be shipped; where.
+    async fn keep(&self) -> Option<PathBuf> {
+        let (shared, hellos, path) = (self.shared.clone(), self.hellos.clone(), self.keep.clone());
+        let kept = tokio::task::spawn_blocking(move || {
+            if let Some(dir) = path.parent() {
+                std::fs::create_dir_all(dir)?;
+            }
+            let mut out = BufWriter::new(File::create(&path)?);
+            shared.ledger().keep(&hellos, &mut out).map(|()| path)
+        });
+        let kept = kept.await.map_err(io::Error::other).flatten();
+        kept.inspect_err(|error| tracing::error!(%error, "what did not reach the data plane can't be kept")).ok()
     }
 
     /// What was recorded so far, by source.

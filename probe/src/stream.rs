@@ -7,6 +7,7 @@ use proto::telemetry::shipment::Shipment as Kind;
 use proto::telemetry::telemetry_client::TelemetryClient;
 use proto::telemetry::{Shipment, SourceHello};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -75,6 +76,7 @@ async fn ship_once(
             ack = acks.message() => match ack? {
                 Some(ack) => {
                     *progress = true;
+                    shared.heard.send_replace(Some(Instant::now()));
                     let mut ledger = shared.ledger();
                     ledger.acknowledge(&ack);
                     if ledger.is_closed() {

@@ -10,6 +10,7 @@ use proto::telemetry::{CloseReply, CloseRequest};
 use crate::files;
 use crate::hlog;
 use crate::junit;
+use crate::recover;
 use crate::result::{Outcome, RunResult};
 use crate::run::RunState;
 use crate::store::Refusal;
@@ -67,19 +68,25 @@ fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Reads the result of the run in `run_dir`.
+/// Reads the result of the run in `run_dir`; of one that was never closed, what its journal holds.
 ///
 /// # Errors
 /// When there is none, or one of another version.
 pub fn load(run_dir: &Path) -> anyhow::Result<RunResult> {
     let path = run_dir.join(files::RESULT);
-    let text = fs::read_to_string(&path).with_context(|| {
-        format!("can't read {}: name the directory of a run that has ended, such as runs/<id>", path.display())
-    })?;
+    let text = match fs::read_to_string(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && recover::is_unclosed(run_dir) => {
+            return recover::result(run_dir);
+        }
+        read => read.with_context(|| {
+            format!("can't read {}: name the directory of a run that has ended, such as runs/<id>", path.display())
+        })?,
+    };
     RunResult::from_json(&text).with_context(|| format!("{} is no result of a run", path.display()))
 }
 
-/// Renders the report of the run in `run_dir` again from its `result.json`; returns where it is.
+/// Renders the report of the run in `run_dir` again from its `result.json`, or else its journal; returns where it
+/// is.
 ///
 /// # Errors
 /// When there is no result, or the report can't be written.

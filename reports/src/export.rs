@@ -9,6 +9,8 @@ use anyhow::Context as _;
 
 use crate::close::load;
 use crate::files;
+use crate::hlog;
+use crate::recover;
 use crate::result::{Bands, RunResult};
 
 /// What a run is exported as.
@@ -44,6 +46,10 @@ pub fn export(run_dir: &Path, format: Format, out: &mut dyn Write) -> anyhow::Re
     match format {
         Format::Hlog => {
             let path = run_dir.join(files::HLOG);
+            if !path.exists() && recover::is_unclosed(run_dir) {
+                hlog::write(&recover::state(run_dir)?.0, &mut &mut *out)?;
+                return Ok(out.flush()?);
+            }
             let log = File::open(&path).with_context(|| format!("can't read {}", path.display()))?;
             io::copy(&mut BufReader::new(log), out)?;
         }

@@ -108,6 +108,16 @@ impl Journal {
     }
 }
 
+/// Reads the journal at `path` and hands each event on; returns how many bytes at its end are torn. Changes nothing.
+///
+/// # Errors
+/// When the file can't be read.
+pub(crate) fn read(path: &Path, each: impl FnMut(Event)) -> io::Result<u64> {
+    let file = File::open(path)?;
+    let whole = replay(&file, each)?;
+    Ok(file.metadata()?.len().saturating_sub(whole))
+}
+
 /// Reads whole records until the end or the first that is torn; returns how many bytes were whole.
 fn replay(file: &File, mut each: impl FnMut(Event)) -> io::Result<u64> {
     let (size, mut whole) = (file.metadata()?.len(), 0_u64);

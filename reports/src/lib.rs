@@ -25,6 +25,7 @@ mod opened;
 mod otlp;
 mod plane;
 mod push;
+mod recover;
 pub mod render;
 pub mod result;
 mod run;

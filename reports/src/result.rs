@@ -414,6 +414,15 @@ pub struct HostInfo {
     pub sockets: Vec<Option<u64>>,
 }
 
+/// What recorders counted of something, and what is shown of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sides {
+    /// As the sources say, in their goodbyes.
+    pub recorded: u64,
+    /// As it was merged, of these sources.
+    pub shown: u64,
+}
+
 /// The conservation law: what recorders counted against what is shown.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -426,6 +435,9 @@ pub struct Conservation {
     pub recorded_counts: u64,
     /// Counts of these sources in the merged counters.
     pub shown_counts: u64,
+    /// Both sides of each metric's samples and each counter's count, by name.
+    #[serde(default)]
+    pub by_name: BTreeMap<String, Sides>,
     /// Sources that said no goodbye (lost), whose account is therefore open.
     pub unaccounted: Vec<String>,
     /// Whether both sides agree.

@@ -1,5 +1,6 @@
 //! The state of a run: a plain function of the events in its journal. Merging is addition, and nothing else.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use scenarios::Scenario;
 
 use crate::fanout::{Fanout, Message};
 use crate::journal::Event;
-use crate::result::EventInfo;
+use crate::result::{EventInfo, Sides};
 use crate::slots::{Slots, Span};
 use crate::source::Source;
 use crate::thresholds::Watches;
@@ -269,7 +270,8 @@ impl RunState {
         let open = || self.sources.iter().filter(|s| s.goodbye.is_none());
         let shown_samples = self.totals.samples() - open().map(|s| s.samples).sum::<u64>();
         let shown_counts = self.totals.counters.values().sum::<u64>() - open().map(|s| s.counts).sum::<u64>();
-        let each_agrees = accounts().all(|(s, g)| s.samples == g.samples && s.counts == g.counts);
+        let each_agrees = accounts().all(|(s, g)| s.agrees(g));
+        let by_name = self.sides();
         let recorded_samples = accounts().map(|(_, g)| g.samples).sum();
         let recorded_counts = accounts().map(|(_, g)| g.counts).sum();
         crate::result::Conservation {
@@ -277,9 +279,38 @@ impl RunState {
             shown_samples,
             recorded_counts,
             shown_counts,
+            holds: each_agrees
+                && by_name.values().all(|sides| sides.recorded == sides.shown)
+                && recorded_samples == shown_samples
+                && recorded_counts == shown_counts,
+            by_name,
             unaccounted: open().map(|s| s.name().to_owned()).collect(),
-            holds: each_agrees && recorded_samples == shown_samples && recorded_counts == shown_counts,
         }
+    }
+
+    /// Of each metric and counter, what those sources recorded that say so, and what is merged of them.
+    fn sides(&self) -> BTreeMap<String, Sides> {
+        let mut sides = BTreeMap::<String, Sides>::new();
+        for (series, histogram) in &self.totals.histograms {
+            sides.entry(series.metric.to_string()).or_default().shown += histogram.count();
+        }
+        for (key, n) in &self.totals.counters {
+            sides.entry(key.counter.to_string()).or_default().shown += n;
+        }
+        for source in &self.sources {
+            let told =
+                source.goodbye.as_ref().filter(|g| !g.samples_by_metric.is_empty() || !g.counts_by_counter.is_empty());
+            match told {
+                Some(goodbye) => {
+                    for (name, n) in goodbye.samples_by_metric.iter().chain(&goodbye.counts_by_counter) {
+                        sides.entry(name.clone()).or_default().recorded += n;
+                    }
+                }
+                None => source.by_name.iter().for_each(|(name, n)| sides.entry(name.clone()).or_default().shown -= n),
+            }
+        }
+        sides.retain(|_, sides| sides.recorded > 0 || sides.shown > 0);
+        sides
     }
 
     /// One counter over the whole run.

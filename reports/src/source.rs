@@ -1,6 +1,6 @@
 //! One source of a run: what it is, what came from it, and what it says that it sent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use measure::{Histogram, Interval, Metric};
 use proto::telemetry::{Goodbye, SourceHello};
@@ -23,6 +23,8 @@ pub(crate) struct Source {
     pub samples: u64,
     /// The sum of all counters in what is stored.
     pub counts: u64,
+    /// The same, one by one: samples by the metric's name, counts by the counter's.
+    pub by_name: BTreeMap<String, u64>,
     /// Intervals that came but could not be read.
     pub damaged: u64,
     /// Its own account.
@@ -55,13 +57,28 @@ impl Source {
         self.counts += interval.counters.values().sum::<u64>();
         self.covered = self.covered.max(span.covered);
         self.bounds.add(interval);
+        for (key, n) in &interval.counters {
+            *self.by_name.entry(key.counter.to_string()).or_default() += n;
+        }
         for (series, histogram) in &interval.histograms {
+            *self.by_name.entry(series.metric.to_string()).or_default() += histogram.count();
             match series.metric {
                 Metric::Lag => self.lag.merge(histogram),
                 Metric::LoopDelay => self.loop_delay.merge(histogram),
                 _ => {}
             }
         }
+    }
+
+    /// Whether it recorded what is here, as it says itself, one by one.
+    pub(crate) fn agrees(&self, goodbye: &Goodbye) -> bool {
+        let Goodbye { samples_by_metric, counts_by_counter, .. } = goodbye;
+        let recorded: BTreeMap<_, _> =
+            samples_by_metric.iter().chain(counts_by_counter).filter(|(_, n)| **n > 0).collect();
+        // Of a source that gives its sums alone, these must do.
+        let one_by_one = samples_by_metric.is_empty() && counts_by_counter.is_empty()
+            || recorded.into_iter().eq(self.by_name.iter().filter(|(_, n)| **n > 0));
+        one_by_one && self.samples == goodbye.samples && self.counts == goodbye.counts
     }
 
     /// Intervals that it sent, as far as it is known, and that are not here.
@@ -121,6 +138,22 @@ mod tests {
         assert_eq!((s.len(), s.last(), s.dense), (3, 5, 2));
         assert!(s.insert(3) && s.insert(4));
         assert_eq!((s.dense, s.beyond.len()), (5, 0));
+    }
+
+    #[test]
+    fn sums_that_agree_are_not_enough() {
+        let mut source = Source::named("w");
+        let mut interval = Interval::default();
+        interval.histograms.entry(Metric::Send.into()).or_default().record_n(5, 3);
+        interval.counters.insert(measure::Counter::Sent.into(), 2);
+        source.add(1, Span::default(), &interval);
+        let mut goodbye = Goodbye { samples: 3, counts: 2, ..Goodbye::default() };
+        assert!(source.agrees(&goodbye), "sums alone are all that there is");
+        goodbye.samples_by_metric.insert("send".to_owned(), 3);
+        goodbye.counts_by_counter.insert("sent".to_owned(), 2);
+        assert!(source.agrees(&goodbye));
+        goodbye.samples_by_metric = [("send".to_owned(), 2), ("lag".to_owned(), 1)].into();
+        assert!(!source.agrees(&goodbye), "one sample went to another metric");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::cell::RunCell;
 use crate::files;
 use crate::journal::{self, Event, Journal};
 use crate::opened::{self, Parse};
+use crate::recover::Replay;
 use crate::run::{Opened, RunState};
 
 /// In the runs directory: one file for each open run, named as the run, which holds the path of the run's directory.
@@ -88,23 +89,16 @@ impl Store {
 
     fn reopen(&self, run: &str, entry: &Path) -> anyhow::Result<RunCell> {
         let dir = PathBuf::from(std::fs::read_to_string(entry)?.trim());
-        let (mut state, mut failure) = (None::<RunState>, None);
-        let journal = Journal::reopen(&dir.join(journal::FILE), |event| match (&event, &mut state) {
-            (Event::Open(request), None) if request.run == run => match (self.parse)(request) {
-                Ok(scenario) => {
-                    let opened = Opened { request: request.clone(), scenario: scenario.into(), dir: dir.clone() };
-                    state = Some(RunState::new(opened));
-                }
-                Err(e) => failure = Some(e),
-            },
-            (event, Some(state)) => state.step(event),
-            (_, None) => {}
-        })?;
-        anyhow::ensure!(failure.is_none(), "its scenario can't be understood: {}", failure.unwrap_or_default());
-        let mut state = state.ok_or_else(|| anyhow::anyhow!("its journal is of another run"))?;
+        let mut replay = Replay::new(dir.clone(), self.parse);
+        let journal = Journal::reopen(&dir.join(journal::FILE), |event| replay.take(&event))?;
+        let (state, _) = replay.done()?;
+        anyhow::ensure!(state.opened.request.run == run, "its journal is of another run");
+        let cell = RunCell::new(state, journal, entry.to_owned(), self.pushes);
         let text = "the data plane was started again and read the run's journal".to_owned();
-        state.event(f64::from(state.complete()), "data_plane_back", text);
-        Ok(RunCell::new(state, journal, entry.to_owned(), self.pushes))
+        if let Err(e) = cell.note_now("data_plane_back", text) {
+            tracing::warn!(run, "the report won't say that the data plane was started again: {e}");
+        }
+        Ok(cell)
     }
 
     /// Opens a run, or finds that it is open.

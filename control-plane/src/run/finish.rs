@@ -10,6 +10,8 @@ use super::{
 
 /// An agent that is done so long before the planned end has left something undone.
 const EARLY: Duration = Duration::from_secs(1);
+/// A data plane that has not answered for so long is not only in the middle of something.
+const SILENT: Duration = Duration::from_secs(5);
 /// Why a run stops by its policy.
 const ABORT: &str = "a worker is lost, and the scenario says `on_worker_loss: abort`";
 
@@ -157,8 +159,10 @@ impl Run {
     /// Hands the run over to the data plane for its verdict.
     fn report(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         // A run that never started has nothing to render: somebody waits, and the data plane may not even know it.
+        let silent = self.data_plane_silent.is_some_and(|since| now.since(since) >= SILENT);
         let patience = match (self.hurry, self.start) {
             (true, _) => self.limits.shutdown / 2,
+            (false, Some(_)) if silent => self.limits.report_silent.min(self.limits.report),
             (false, Some(_)) => self.limits.report,
             (false, None) => self.limits.unstarted,
         };

@@ -239,6 +239,7 @@ mod tests {
         }
         for (i, c) in Counter::ALL.iter().enumerate() {
             assert_eq!((c.id() as usize, Counter::from_name(c.name())), (i, Some(*c)));
+            assert_eq!(Metric::from_name(c.name()), None, "a name means one thing");
         }
         for (i, g) in Gauge::ALL.iter().enumerate() {
             assert_eq!((g.id() as usize, Gauge::from_name(g.name())), (i, Some(*g)));

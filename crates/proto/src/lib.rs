@@ -1,6 +1,8 @@
 //! The gRPC contracts between throng's processes. The `.proto` files are the reference; this crate is what `prost` and
 //! `tonic` make of them, and the limits that both ends of a stream must agree on.
 
+pub mod kept;
+
 /// People, control plane, agents.
 pub mod control {
     #![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated")]

@@ -260,10 +260,21 @@ pub(crate) struct AgentArgs {
     /// Its name in the fleet and in reports [default: host and process id].
     #[arg(long, env = "THRONG_NAME", value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// Where measurements wait while there is no data plane to take them, and stay if there never is [default: the
+    /// system's directory for temporary files].
+    #[arg(long, env = "THRONG_SPOOL_DIR", value_name = "DIR")]
+    spool_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) skew: SkewArgs,
     #[command(flatten)]
     pub(crate) role: RoleArgs,
+}
+
+impl AgentArgs {
+    /// Where measurements wait.
+    pub(crate) fn spool_dir(&self) -> PathBuf {
+        self.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
+    }
 }
 
 /// Makes a process of this host one of a host with another clock, to check what throng makes of that.

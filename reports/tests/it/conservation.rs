@@ -65,6 +65,8 @@ async fn conserves(seed: u64) {
     let c = &result.conservation;
     assert!(c.holds, "seed {seed}: {c:?}");
     assert_eq!((c.recorded_samples, c.shown_samples), (all.samples(), all.samples()), "seed {seed}");
+    assert!(c.by_name.len() > 5 && c.by_name.values().all(|sides| sides.recorded == sides.shown), "seed {seed}: {c:?}");
+    assert_eq!(c.by_name["delivery"].recorded, c.by_name["messages_received"].shown, "seed {seed}");
     assert_eq!(c.shown_counts, all.counters.values().sum::<u64>(), "seed {seed}");
     for metric in [Metric::Delivery, Metric::Send] {
         let h = &all.histograms[&measure::Series { metric, cohort: Some(0) }];

@@ -1,5 +1,6 @@
 //! A data plane that can be killed, and a peer that ships badly.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -169,11 +170,22 @@ impl Peer {
     }
 
     pub(crate) fn goodbye(&self) -> Shipment {
+        let mut all = Interval::default();
+        self.intervals.iter().for_each(|interval| all.merge(interval));
+        let (mut samples_by_metric, mut counts_by_counter) = (BTreeMap::new(), BTreeMap::new());
+        for (series, histogram) in &all.histograms {
+            *samples_by_metric.entry(series.metric.to_string()).or_default() += histogram.count();
+        }
+        for (key, n) in &all.counters {
+            *counts_by_counter.entry(key.counter.to_string()).or_default() += n;
+        }
         let goodbye = Goodbye {
             source: String::new(),
             last_sequence: self.intervals.len() as u64,
             samples: self.intervals.iter().map(Interval::samples).sum(),
             counts: self.intervals.iter().flat_map(|i| i.counters.values()).sum(),
+            samples_by_metric,
+            counts_by_counter,
         };
         Shipment { shipment: Some(Kind::Goodbye(goodbye)) }
     }

@@ -248,6 +248,7 @@ fn run(shape: &Shape) -> RunResult {
             shown_samples: deliveries * 2 + sends * 3,
             recorded_counts: deliveries * 3,
             shown_counts: deliveries * 3,
+            by_name: BTreeMap::new(),
             unaccounted: Vec::new(),
             holds: true,
         },

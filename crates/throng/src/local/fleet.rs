@@ -100,7 +100,8 @@ impl Fleet {
         let agents = (1..=workers).map(|n| (format!("worker-{n}"), Role::Worker));
         let agents = agents.chain([("probe-1".to_owned(), Role::Probe)]);
         let agents = agents.map(|(name, role)| {
-            let spec = spec(&name, role, ["--control-plane", &control_plane_url, "--name", &name]);
+            let mut spec = spec(&name, role, ["--control-plane", &control_plane_url, "--name", &name]);
+            spec.flags.extend(["--spool-dir".into(), dir.join(proto::kept::DIR).into()]);
             let (logs, tell) = (&logs, tell.clone());
             async move { Child::start(&spec, logs, tell).await.map(|child| (name, child)) }
         });
@@ -151,6 +152,13 @@ impl Fleet {
         Ok(())
     }
 
+    /// Ends the data plane hard; as it was not asked to end, it is told of as ended.
+    pub(crate) fn kill_data_plane(&self) {
+        if let Some(child) = self.children.get("data-plane") {
+            child.kill();
+        }
+    }
+
     /// Asks workers and probe to ship what they have and end.
     pub(crate) fn release_agents(&mut self) {
         let agents = |name: &str| name.starts_with("worker-") || name.starts_with("probe-");
@@ -165,6 +173,8 @@ impl Fleet {
         self.end_all().await;
         // Empty, unless a run is still open there; then it is needed to go on with it.
         let _ = std::fs::remove_dir(self.dir.join(".open"));
+        // Empty, unless something never reached the data plane.
+        let _ = std::fs::remove_dir(self.dir.join(proto::kept::DIR));
     }
 
     async fn end_all(&mut self) {

@@ -16,8 +16,8 @@ pub(crate) async fn probe(args: &AgentArgs) -> Result<Exit, Failure> {
     let end = lifeline::token(args.role.until_stdin_closes).or_exit(Exit::Unexpected)?;
     let name = name_or_host(args.name.as_deref());
     announce(&json!({"role": "probe", "name": name, "control_plane": args.control_plane}))?;
-    let config =
-        Config { control_plane: args.control_plane.clone(), name, nodes: Vec::new(), spool: shipping::spool() };
+    let spool = shipping::spool(&args.spool_dir());
+    let config = Config { control_plane: args.control_plane.clone(), name, nodes: Vec::new(), spool };
     probe::run(config, args.skew.clock(), end).await.or_exit(Exit::Unavailable)?;
     Ok(Exit::Passed)
 }

@@ -1,6 +1,6 @@
 //! Puts a probe's shipper where a worker needs one: the two services don't know each other.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -19,6 +19,8 @@ const SPOOL_DISK_BYTES: u64 = 1 << 30;
 #[derive(Debug)]
 pub(super) struct Shipping {
     pub(super) clock: Clock,
+    /// Where what can't be shipped waits, and stays if it never can.
+    pub(super) spool_dir: PathBuf,
 }
 
 impl Telemetry for Shipping {
@@ -38,16 +40,15 @@ impl Telemetry for Shipping {
             start: run.start.run_at,
             known: run.known,
             sources: vec![source],
-            spool: spool(),
+            spool: spool(&self.spool_dir),
         };
         Box::new(Shipped { shipper: Shipper::start(config, self.clock.clone()), _delay: delay })
     }
 }
 
 /// Where what can't be shipped yet waits.
-pub(super) fn spool() -> SpoolLimits {
-    let dir: PathBuf = std::env::temp_dir();
-    SpoolLimits { memory_bytes: SPOOL_MEMORY_BYTES, disk_bytes: SPOOL_DISK_BYTES, dir }
+pub(super) fn spool(dir: &Path) -> SpoolLimits {
+    SpoolLimits { memory_bytes: SPOOL_MEMORY_BYTES, disk_bytes: SPOOL_DISK_BYTES, dir: dir.to_owned() }
 }
 
 struct Shipped {

@@ -22,7 +22,7 @@ pub(crate) async fn worker(args: &AgentArgs) -> Result<Exit, Failure> {
         Config { control_plane: args.control_plane.clone(), name: name.clone(), threads: None, capacity: None };
     let clock = args.skew.clock();
     announce(&json!({"role": "worker", "name": name, "control_plane": args.control_plane}))?;
-    let telemetry = Arc::new(Shipping { clock: clock.clone() });
+    let telemetry = Arc::new(Shipping { clock: clock.clone(), spool_dir: args.spool_dir() });
     worker::run(config, telemetry, clock, end).await.or_exit(Exit::Unavailable)?;
     Ok(Exit::Passed)
 }

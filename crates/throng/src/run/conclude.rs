@@ -53,8 +53,7 @@ impl Session<'_> {
             }
             Ending::DataPlaneLost(why) => {
                 self.stop_fleet().await;
-                let kept = self.dir.as_deref().map(|d| format!("\nwhat it had stored is in {}", d.display()));
-                let text = format!("the data plane was lost: {why}{}", kept.unwrap_or_default());
+                let text = format!("the data plane was lost: {why}{}", self.salvage());
                 Err(Failure::new(Exit::Unavailable, text))
             }
         }
@@ -65,7 +64,7 @@ impl Session<'_> {
         let verdict = update.verdict.clone().unwrap_or_default();
         let exit = exit_of(&verdict, !update.report_path.is_empty());
         if update.report_path.is_empty() {
-            let text = format!("there is no report of the run\n{}", verdict.reasons.join("\n"));
+            let text = format!("the run was not closed\n{}{}", verdict.reasons.join("\n"), self.salvage());
             return Err(Failure::new(exit, text));
         }
         // The data plane knows best where it is.
@@ -83,6 +82,22 @@ impl Session<'_> {
             }
         }
         Ok(if exit == Exit::Passed { self.compared()? } else { exit })
+    }
+
+    /// Of a run that nobody closed: reports what its data plane had stored, where that is on this machine; and says so.
+    fn salvage(&self) -> String {
+        let Some(dir) = self.dir.as_deref() else { return String::new() };
+        match reports::render_again(dir) {
+            Ok(page) => {
+                self.show();
+                let (dir, page) = (dir.display(), page.display());
+                format!("\n{page} shows what was stored; all that was measured is kept in {dir}: throng report {dir}")
+            }
+            Err(error) => {
+                tracing::debug!(error = format!("{error:#}"), "nothing to report");
+                String::new()
+            }
+        }
     }
 
     /// Compares a run that passed with its baseline; the exit code that it means.

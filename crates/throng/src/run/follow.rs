@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use control_plane::run::kind;
 use proto::control::{RunState, RunUpdate};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::StreamExt as _;
@@ -20,6 +21,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 const AWAY_MAX: Duration = Duration::from_secs(30);
 /// How long to wait for word that the control plane's process ended, once its stream broke.
 const NEWS_WITHIN: Duration = Duration::from_secs(2);
+
+/// A data plane of ours that answers nothing for so long after the control plane has noticed is ended and started again:
+/// its journal has all that it acknowledged, and the rest is sent again.
+const FROZEN_MAX: Duration = Duration::from_secs(10);
 
 /// How following a run ended.
 #[derive(Debug)]
@@ -48,6 +53,7 @@ pub(super) struct Follower<'a> {
 enum Seen {
     Update(Result<Box<RunUpdate>>),
     Ended(Ended),
+    Frozen,
     Interrupted,
 }
 
@@ -59,15 +65,18 @@ impl Follower<'_> {
             Err(error) => return Ending::ControlPlaneLost(format!("{error:#}")),
         };
         let mut interrupts = 0;
+        let mut frozen_at = None;
         loop {
             let seen = tokio::select! {
                 update = next_update(&mut updates) => Seen::Update(update),
                 ended = next_ended(&mut self.fleet) => Seen::Ended(ended),
+                () = at(frozen_at) => Seen::Frozen,
                 () = self.interrupts.next() => Seen::Interrupted,
             };
             match seen {
                 Seen::Update(Ok(update)) => {
                     self.progress.show(&update);
+                    frozen_at = frozen(&update, frozen_at);
                     if update.state() == RunState::Ended {
                         return Ending::Ended(update);
                     }
@@ -76,6 +85,10 @@ impl Follower<'_> {
                     Ok(again) => updates = again,
                     Err(ending) => return ending,
                 },
+                Seen::Frozen => {
+                    frozen_at = None;
+                    self.end_frozen_data_plane();
+                }
                 Seen::Ended(ended) => {
                     if let Some(ending) = self.process_ended(&ended).await {
                         return ending;
@@ -91,6 +104,13 @@ impl Follower<'_> {
                 }
             }
         }
+    }
+
+    fn end_frozen_data_plane(&mut self) {
+        let Some(fleet) = self.fleet.as_deref() else { return };
+        let seconds = FROZEN_MAX.as_secs();
+        self.progress.say(&format!("data-plane does not answer for {seconds} s; ending it, to start it again"));
+        fleet.kill_data_plane();
     }
 
     /// A broken stream means for our own control plane that it is gone, and for another that we dial again.
@@ -155,6 +175,23 @@ impl Follower<'_> {
         if let Err(error) = self.control.stop(self.run, reason, interrupted).await {
             self.progress.say(&format!("{error:#}"));
         }
+    }
+}
+
+/// When the data plane counts as frozen, if it stays as silent as these events say.
+fn frozen(update: &RunUpdate, before: Option<Instant>) -> Option<Instant> {
+    let told = update.events.iter().rev().find(|e| [kind::DATA_PLANE_LOST, kind::DATA_PLANE_BACK].contains(&&*e.kind));
+    match told.map(|event| event.kind == kind::DATA_PLANE_LOST) {
+        Some(true) => Some(Instant::now() + FROZEN_MAX),
+        Some(false) => None,
+        None => before,
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }
 

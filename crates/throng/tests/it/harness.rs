@@ -32,8 +32,11 @@ thresholds:
   - lost: count == 0
 ";
 
+/// The right to be the only fleet.
+pub(crate) type Turn = MutexGuard<'static, ()>;
+
 /// One fleet at a time: two on one machine would measure each other.
-fn turn() -> MutexGuard<'static, ()> {
+pub(crate) fn turn() -> Turn {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -62,7 +65,7 @@ pub(crate) struct Run {
     child: Child,
     mark: String,
     dir: tempfile::TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 impl Run {
@@ -149,19 +152,11 @@ impl Run {
         ours.collect()
     }
 
-    /// Waits for the end of a run in which nothing goes wrong but, on a busy machine, the generator's own pace, about
-    /// which throng is honest. Answers the result.
+    /// Waits for the end of a run in which nothing goes wrong but, on a busy machine, the generator's own pace and what is
+    /// left of the processors, about which throng is honest. Answers the result.
     pub(crate) fn end_well(&mut self) -> Value {
         let code = self.end();
-        let result = self.result();
-        let reasons = result["verdict"]["reasons"].as_array().expect("reasons");
-        let slow = |reason: &Value| reason.as_str().is_some_and(|r| r.starts_with("The load generator was late"));
-        match code {
-            0 => assert_eq!(result["verdict"]["outcome"], "passed"),
-            2 if !reasons.is_empty() && reasons.iter().all(slow) => {}
-            _ => panic!("exit {code}, {reasons:?}\n{}", self.stderr()),
-        }
-        result
+        well(code, &self.out(), &self.stderr())
     }
 
     /// The stored result.
@@ -179,6 +174,23 @@ impl Drop for Run {
             eprintln!("-- stdout\n{}\n-- stderr\n{}", self.stdout(), self.stderr());
         }
     }
+}
+
+/// The result of a run that ended with this exit code and in which nothing went wrong; see [`Run::end_well`].
+pub(crate) fn well(code: i32, dir: &Path, stderr: &str) -> Value {
+    let result = result(dir);
+    let reasons = result["verdict"]["reasons"].as_array().expect("reasons");
+    let slow = |reason: &str| {
+        reason.starts_with("The load generator was late")
+            || reason.starts_with("The host ") && reason.contains("at its limit")
+    };
+    let slow = |reason: &Value| reason.as_str().is_some_and(slow);
+    match code {
+        0 => assert_eq!(result["verdict"]["outcome"], "passed"),
+        2 if !reasons.is_empty() && reasons.iter().all(slow) => {}
+        _ => panic!("exit {code}, {reasons:?}\n{stderr}"),
+    }
+    result
 }
 
 /// `result.json` of a run's directory.
@@ -228,6 +240,11 @@ impl Server {
         }
         let ready = serde_json::from_slice(&line).expect("a role's first line is JSON");
         Self { child, ready }
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::harness::{Run, SMALL};
 
 /// A Python that has `hdrh`: the first in the path, or that of the environment that `cargo xtask test` makes.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let ours =
         Path::new(env!("CARGO_BIN_EXE_throng")).ancestors().nth(2).map(|target| target.join("python/bin/python"));
     let has = |python: &PathBuf| {

@@ -1,6 +1,9 @@
 //! System tests: the real binary with all its processes, small loads, and everything that can go wrong.
 
+mod by_hand;
 mod chat_server;
+mod faults;
+mod frozen;
 mod harness;
 mod hlog;
 mod killed;
