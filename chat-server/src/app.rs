@@ -139,7 +139,7 @@ impl App {
                     (step.answer, Some(kept.send(job)))
                 }
                 None => {
-                    cell.publish(state, &mut slots, &step.durable, None);
+                    cell.publish(state, &mut slots, step.durable, None);
                     (step.answer, None)
                 }
             }
@@ -164,7 +164,11 @@ impl App {
         }
         let place = connection.place;
         let changed = state.audience.watch(place.outlet, connection.user.number);
-        slots.send(place.outlet, Item::Watch { room: cell.room, line: place.line });
+        if connection.deflate.follows {
+            state.stream.came();
+        }
+        let follows = connection.deflate.follows;
+        slots.send(place.outlet, Item::Watch { room: cell.room, line: place.line, follows });
         if changed.user {
             self.tell_watching(cell, state, &mut slots, connection, kind::USER_WATCHING_START);
         }
@@ -184,6 +188,9 @@ impl App {
     fn leave(&self, cell: &Arc<Cell>, state: &mut State, mut slots: Slots, connection: &Connection) -> u64 {
         let place = connection.place;
         let changed = state.audience.unwatch(place.outlet, connection.user.number);
+        if connection.deflate.follows {
+            state.stream.went();
+        }
         slots.send(place.outlet, Item::Unwatch { room: cell.room, line: place.line });
         if changed.user {
             self.tell_watching(cell, state, &mut slots, connection, kind::USER_WATCHING_STOP);

@@ -9,6 +9,7 @@ use crate::channel::{Channel, encode};
 use crate::hub::{Audience, Batch, LineKey, Outgoing, RoomId};
 use crate::outlets::{Item, Slots};
 use crate::stats::{Stats, add};
+use crate::stream::{Pace, Stream};
 
 /// See the module. Lock order: a cell, then a connection; never two cells.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Cell {
 pub(crate) struct State {
     pub(crate) channel: Channel,
     pub(crate) audience: Audience,
+    /// What its watchers share of compression.
+    pub(crate) stream: Stream,
     /// Whether its watcher count waits to be announced.
     pub(crate) announcing: bool,
 }
@@ -40,7 +43,11 @@ pub(crate) struct Place {
 impl Cell {
     pub(crate) fn new(room: RoomId, channel: Channel, stats: Arc<Stats>) -> Self {
         let audience = Audience::new(channel.seq());
-        Self { room, state: Mutex::new(State { channel, audience, announcing: false }), stats }
+        Self {
+            room,
+            state: Mutex::new(State { channel, audience, stream: Stream::new(Pace::USUAL), announcing: false }),
+            stats,
+        }
     }
 
     /// Locks it, counting how long that had to be waited for.
@@ -60,12 +67,16 @@ impl Cell {
     }
 
     /// Passes events on to the watchers, `except` one connection if need be: one slot in each queue.
-    pub(crate) fn publish(&self, state: &mut State, slots: &mut Slots, events: &Batch, except: Option<Place>) {
+    pub(crate) fn publish(&self, state: &mut State, slots: &mut Slots, mut events: Batch, except: Option<Place>) {
         if events.is_empty() {
             return;
         }
         add(&self.stats.published, events.len() as u64);
-        for outlet in state.audience.publish(events) {
+        if except.is_none() {
+            // What one of them doesn't get can't be part of a stream that all follow.
+            events.iter_mut().for_each(|event| state.stream.pack(event));
+        }
+        for outlet in state.audience.publish(&events) {
             let except = except.filter(|except| except.outlet == outlet).map(|except| except.line);
             slots.send(outlet, Item::Publish { room: self.room, events: events.clone(), except });
         }
@@ -73,7 +84,6 @@ impl Cell {
 
     /// Passes an event on that has no number.
     pub(crate) fn broadcast(&self, state: &mut State, slots: &mut Slots, event: &Event, except: Option<Place>) {
-        let events = Batch::from_iter([Outgoing { seq: None, frame: encode(event) }]);
-        self.publish(state, slots, &events, except);
+        self.publish(state, slots, Batch::from_iter([Outgoing::new(None, encode(event))]), except);
     }
 }

@@ -145,7 +145,7 @@ impl Channel {
             step.records.push(Record::event(&self.cid, seq, self.newest, &frame));
             self.log.forgotten().for_each(|seq| step.records.push(Record::event_gone(&self.cid, seq)));
         }
-        step.durable.push(Outgoing { seq: Some(seq), frame });
+        step.durable.push(Outgoing::new(Some(seq), frame));
     }
 
     /// Adds the channel's own record if it was never written, or if `changed`.

@@ -7,13 +7,16 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use wire::api::ConnectPayload;
+use wire::deflate::{Agreement, Direction};
 use wire::event::{Event, kind};
 use wire::frame::server_close;
 use wire::{ApiError, close, handshake, limits};
@@ -23,8 +26,9 @@ use crate::api::{Failure, Query};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::channel::encode;
+use crate::connection::Deflate;
 use crate::record::Record;
-use crate::shard::Shard;
+use crate::shard::{Shard, Upgraded};
 use crate::users::UserCell;
 use crate::{failure, session};
 
@@ -43,13 +47,14 @@ pub(crate) async fn connect(
         refusal.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
         return Ok(refusal);
     }
+    let (deflate, extensions) = agree(request.headers());
     let admitted = admit(&app, &query).await;
     let upgrade = hyper::upgrade::on(&mut request);
     let permit = request.extensions_mut().remove::<Permit>();
     let (Some(shard), Some(permit)) = (Shard::current(), permit) else {
         return Err(Failure(failure::internal("the handshake came to a thread that is no shard's")));
     };
-    spawn_session(&shard, upgrade, admitted, permit);
+    spawn_session(&shard, upgrade, deflate, admitted, permit);
     drop(shard);
     let mut response = Response::new(axum::body::Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -57,6 +62,9 @@ pub(crate) async fn connect(
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(extensions) = extensions {
+        headers.insert(SEC_WEBSOCKET_EXTENSIONS, extensions);
+    }
     Ok(response)
 }
 
@@ -76,6 +84,17 @@ fn accept_of(headers: &HeaderMap) -> Result<HeaderValue, ApiError> {
     let key = key.ok_or_else(|| failure::input("Sec-WebSocket-Key must be 16 bytes in base64"))?;
     let accept = HeaderValue::try_from(handshake::accept_key(key));
     Ok(accept.expect("base64 may stand in a header"))
+}
+
+/// What is agreed on compression, and the answer's header that says so.
+fn agree(headers: &HeaderMap) -> (Deflate, Option<HeaderValue>) {
+    const ALLOWED: Agreement = Agreement { from_server: Direction::FULL, from_client: session::CLIENTS };
+    let offers = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
+    let chosen = Agreement::choose(offers, &ALLOWED);
+    let Some((agreed, answer)) = chosen else { return (Deflate::default(), None) };
+    // Who wants a smaller window, or none, can't share the channels'; it gets its events as they are.
+    let deflate = Deflate { agreed: true, follows: agreed.from_server == Direction::FULL };
+    (deflate, HeaderValue::try_from(answer).ok())
 }
 
 /// Who connects, if he may. Serves `/connect` and `/longpoll`.
@@ -114,14 +133,20 @@ async fn upgraded(upgrade: OnUpgrade, patience: Duration) -> Option<(TcpStream, 
 }
 
 /// Lets the socket stay with the shard that has answered its handshake, or tells the client why not.
-fn spawn_session(shard: &Rc<Shard>, upgrade: OnUpgrade, admitted: Result<Arc<UserCell>, ApiError>, permit: Permit) {
+fn spawn_session(
+    shard: &Rc<Shard>,
+    upgrade: OnUpgrade,
+    deflate: Deflate,
+    admitted: Result<Arc<UserCell>, ApiError>,
+    permit: Permit,
+) {
     let app = shard.app().clone();
     let shard = shard.clone();
     let session = async move {
         let Some((stream, early)) = upgraded(upgrade, shard.app().config.request_timeout).await else { return };
         match admitted {
             Ok(user) => match stream.into_std() {
-                Ok(stream) => shard.open(stream, &early, &user, permit),
+                Ok(stream) => shard.open(Upgraded { stream, early, deflate }, &user, permit),
                 Err(error) => tracing::warn!("can't take a socket over: {error}"),
             },
             Err(error) => refuse(shard.app(), stream, error).await,

@@ -25,12 +25,22 @@ pub(crate) struct Connection {
     /// Drawn at random, so that ids of connections can't be guessed.
     nonce: u64,
     pub(crate) user: Arc<UserCell>,
+    pub(crate) deflate: Deflate,
     /// Where it lives.
     pub(crate) place: Place,
     /// Channels that it watches; `None` once it is gone.
     watching: Mutex<Option<Watched>>,
     /// What a connection has that polls; a WebSocket's has none.
     pub(crate) polled: Option<Box<Polled>>,
+}
+
+/// What a WebSocket's ends have agreed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Deflate {
+    /// The client may compress.
+    pub(crate) agreed: bool,
+    /// The client can follow a channel's compressed stream.
+    pub(crate) follows: bool,
 }
 
 /// A connection that is read by polling. Polls come over any socket, and so on any shard: its outbox has a lock.
@@ -111,12 +121,18 @@ impl Connections {
     }
 
     /// A new connection of a user.
-    pub(crate) fn open(&self, user: Arc<UserCell>, place: Place, polled: Option<Box<Polled>>) -> Arc<Connection> {
+    pub(crate) fn open(
+        &self,
+        user: Arc<UserCell>,
+        deflate: Deflate,
+        place: Place,
+        polled: Option<Box<Polled>>,
+    ) -> Arc<Connection> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         user.came();
         let nonce = uuid::Uuid::new_v4().as_u64_pair().1;
         let watching = Mutex::new(Some(Watched::new()));
-        let connection = Arc::new(Connection { number, nonce, user, place, watching, polled });
+        let connection = Arc::new(Connection { number, nonce, user, deflate, place, watching, polled });
         self.by_number.insert(number, connection.clone());
         self.count.fetch_add(1, Ordering::Relaxed);
         self.polled.fetch_add(u64::from(connection.polled.is_some()), Ordering::Relaxed);

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 pub(crate) use audience::Audience;
-pub(crate) use floor::{Floor, Frame};
+pub(crate) use floor::Floor;
 
 /// An event as a frame; durable ones have a number.
 #[derive(Clone, Debug)]
@@ -25,6 +25,23 @@ pub(crate) struct Outgoing {
     pub(crate) seq: Option<u64>,
     /// The whole frame, made once.
     pub(crate) frame: Bytes,
+    /// The same event in its channel's compressed stream.
+    pub(crate) packed: Option<Packed>,
+}
+
+impl Outgoing {
+    /// An event that is not compressed.
+    pub(crate) fn new(seq: Option<u64>, frame: Bytes) -> Self {
+        Self { seq, frame, packed: None }
+    }
+}
+
+/// A frame of a compressed stream. Who can follow, and has got all of them since the stream began, can read it.
+#[derive(Clone, Debug)]
+pub(crate) struct Packed {
+    pub(crate) frame: Bytes,
+    /// The stream begins anew here: whoever can follow can read it.
+    pub(crate) begins: bool,
 }
 
 /// Events that one step of a channel has made, in order.

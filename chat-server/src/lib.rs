@@ -45,6 +45,7 @@ mod sharded;
 mod skip_list;
 mod stats;
 mod store;
+mod stream;
 mod time;
 mod users;
 

@@ -31,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) enum Item {
     /// Events for a room's watchers, `except` one.
     Publish { room: RoomId, events: Batch, except: Option<LineKey> },
-    /// A connection starts to watch: it gets what comes behind this.
-    Watch { room: RoomId, line: LineKey },
+    /// A connection starts to watch: it gets what comes behind this, compressed if it `follows` streams.
+    Watch { room: RoomId, line: LineKey, follows: bool },
     /// A connection stops watching: it gets what came before this.
     Unwatch { room: RoomId, line: LineKey },
     /// A connection that is over watches nothing any more: its place is free.

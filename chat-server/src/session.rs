@@ -1,11 +1,13 @@
 //! What is said over one WebSocket after its handshake: what comes from the client, and how it ends.
 
+use std::cell::RefCell;
 use std::net::TcpStream;
 
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
+use wire::deflate::{Direction, Inflater};
 use wire::event::{Event, kind};
-use wire::frame::{Decoder, Opcode, Received, Role, server_close, server_frame};
+use wire::frame::{Decoder, FrameError, Opcode, Received, Role, server_close, server_frame};
 use wire::{close, limits};
 
 use crate::accept::Permit;
@@ -59,7 +61,8 @@ pub(crate) fn receive(app: &App, line: &mut Line, mut input: &mut [u8], mut answ
     line.heard_at = app.clock.now();
     // Only a line in the middle of a message has a decoder of its own.
     let mut own = line.decoder.take();
-    let mut fresh = Decoder::new(Role::Server, limits::CLIENT_FRAME);
+    let agreed = line.connection.deflate.agreed;
+    let mut fresh = Decoder::new(Role::Server, limits::CLIENT_FRAME).deflated(agreed);
     let decoder = own.as_deref_mut().unwrap_or(&mut fresh);
     let ended = loop {
         let ended = match decoder.next(&mut input) {
@@ -71,12 +74,14 @@ pub(crate) fn receive(app: &App, line: &mut Line, mut input: &mut [u8], mut answ
             }
             Ok(Some(Received::Pong(_))) => None,
             Ok(Some(Received::Close(code, _))) => Some(End::ByPeer(code)),
+            Ok(Some(Received::Deflated(Opcode::Text, payload))) => match inflate(payload) {
+                Ok(text) => receive_text(app, &line.connection, &text, &mut answer),
+                Err(error) => Some(breaks(error)),
+            },
             Ok(Some(Received::Binary(_) | Received::Deflated(..))) => {
                 Some(End::by_us(close::UNSUPPORTED, "binary messages are not supported: send JSON as text"))
             }
-            Err(error) => {
-                Some(End::by_us(error.close_code(), "the frame breaks RFC 6455, is not UTF-8, or is too big"))
-            }
+            Err(error) => Some(breaks(error)),
         };
         if ended.is_some() {
             break ended;
@@ -91,6 +96,28 @@ pub(crate) fn receive(app: &App, line: &mut Line, mut input: &mut [u8], mut answ
         None if decoder.is_mid_message() => line.decoder = Some(own.unwrap_or_else(|| Box::new(fresh))),
         None => {}
     }
+}
+
+fn breaks(error: FrameError) -> End {
+    End::by_us(error.close_code(), "the frame breaks RFC 6455 or 7692, is not UTF-8, or is too big")
+}
+
+/// How clients may compress: each message for itself, so that no connection needs a window.
+pub(crate) const CLIENTS: Direction = Direction::ALONE;
+
+thread_local! {
+    static INFLATER: RefCell<Inflater> = const { RefCell::new(Inflater::new(CLIENTS)) };
+}
+
+fn inflate(payload: &[u8]) -> Result<String, FrameError> {
+    INFLATER.with_borrow_mut(|inflater| {
+        let mut text = Vec::new();
+        if let Err(error) = inflater.message(payload, limits::CLIENT_FRAME, &mut text) {
+            *inflater = Inflater::new(CLIENTS);
+            return Err(error);
+        }
+        String::from_utf8(text).map_err(|_| FrameError::NotUtf8)
+    })
 }
 
 /// What a client says: an array of events, of which only the keep-alive asks for something.

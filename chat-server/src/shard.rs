@@ -26,7 +26,7 @@ use crate::accept::Permit;
 use crate::app::App;
 use crate::cell::Place;
 use crate::channel::encode;
-use crate::connection::{Connection, Polled};
+use crate::connection::{Connection, Deflate, Polled};
 use crate::hub::{Floor, LineKey};
 use crate::outlets::Queue;
 use crate::session::{self, Answer, End};
@@ -65,6 +65,15 @@ impl Handle {
     }
 }
 
+/// A socket after its handshake.
+#[derive(Debug)]
+pub(crate) struct Upgraded {
+    pub(crate) stream: TcpStream,
+    /// What came behind the handshake.
+    pub(crate) early: Bytes,
+    pub(crate) deflate: Deflate,
+}
+
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Shard>>> = const { RefCell::new(None) };
 }
@@ -91,13 +100,14 @@ impl Shard {
         &self.app
     }
 
-    /// Opens a user's WebSocket. `early` is what came behind the handshake.
-    pub(crate) fn open(self: &Rc<Self>, stream: TcpStream, early: &Bytes, user: &Arc<UserCell>, permit: Permit) {
+    /// Opens a user's WebSocket.
+    pub(crate) fn open(self: &Rc<Self>, upgraded: Upgraded, user: &Arc<UserCell>, permit: Permit) {
+        let Upgraded { stream, early, deflate } = upgraded;
         let mut lines = self.lines.borrow_mut();
         let entry = lines.vacant_entry();
         let key = entry.key() as LineKey;
         let place = Place { outlet: self.number, line: key };
-        let connection = self.app.connections.open(user.clone(), place, None);
+        let connection = self.app.connections.open(user.clone(), deflate, place, None);
         let line = entry.insert(Line::socket(stream, connection, permit, self.app.clock.now()));
         let hello = encode(&self.app.health_check(&line.connection, true));
         let mut ended = line.send(&mut std::iter::once(&hello), self).err();
@@ -131,7 +141,7 @@ impl Shard {
         let entry = lines.vacant_entry();
         let place = Place { outlet: self.number, line: entry.key() as LineKey };
         let polled = Box::new(Polled::new(self.app.config.outbox_bytes_max, self.app.clock.now()));
-        let connection = self.app.connections.open(user.clone(), place, Some(polled));
+        let connection = self.app.connections.open(user.clone(), Deflate::default(), place, Some(polled));
         entry.insert(Line::polled(connection.clone()));
         connection
     }

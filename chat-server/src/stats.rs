@@ -42,6 +42,8 @@ pub(crate) struct ShardStats {
     pub(crate) frames_written: AtomicU64,
     /// Writes that it took.
     pub(crate) writes: AtomicU64,
+    /// Bytes of frames that the kernel took; what was compressed counts as it left.
+    pub(crate) written_bytes: AtomicU64,
     /// Walks over a room's watchers.
     pub(crate) passes: AtomicU64,
     /// Frames that wait in rooms for their pass.

@@ -233,7 +233,7 @@ impl Writer {
 
     fn finish(queued: Queued) {
         if let Some(Told { cell, mut slots }) = queued.job.told {
-            cell.publish(&mut cell.lock(), &mut slots, &queued.job.events, None);
+            cell.publish(&mut cell.lock(), &mut slots, queued.job.events, None);
         }
         // Who asked may be gone; the change stands.
         let _ = queued.done.send(());

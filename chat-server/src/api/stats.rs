@@ -28,6 +28,8 @@ struct StatsAnswer {
     fanned_out: u64,
     fanned_out_bytes: u64,
     frames_written: u64,
+    /// Bytes that left in frames, compressed or not.
+    written_bytes: u64,
     writes: u64,
     /// Walks over a channel's watchers on one shard; `frames_written / writes` says how many frames left in one write.
     passes: u64,
@@ -71,6 +73,7 @@ pub(crate) async fn stats(State(app): State<Arc<App>>) -> Answer {
         fanned_out: sum(|shard| &shard.fanned_out),
         fanned_out_bytes: sum(|shard| &shard.fanned_out_bytes),
         frames_written: sum(|shard| &shard.frames_written),
+        written_bytes: sum(|shard| &shard.written_bytes),
         writes: sum(|shard| &shard.writes),
         passes: sum(|shard| &shard.passes),
         outbox_bytes: sum(|shard| &shard.outbox_bytes) + app.connections.polled_bytes(),

@@ -10,23 +10,48 @@ use bytes::Bytes;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::{Batch, LineKey, RoomId};
+use super::{Batch, LineKey, Packed, RoomId};
 
 /// Watchers of one room that are served before other rooms get their turn.
 const QUANTUM: usize = 64;
+/// So many new beginnings of other rooms' streams without one of its own, and a connection follows a busier room.
+const OTHERS: u8 = 2;
+
+/// Sends frames to a connection.
+pub(crate) trait Send: FnMut(LineKey, &mut dyn Iterator<Item = &Bytes>) {}
+
+impl<F: FnMut(LineKey, &mut dyn Iterator<Item = &Bytes>)> Send for F {}
 
 /// A frame that waits in a room.
-#[derive(Clone, Debug)]
-pub(crate) struct Frame {
-    pub(crate) bytes: Bytes,
+#[derive(Debug)]
+struct Frame {
+    plain: Bytes,
+    packed: Option<Packed>,
     /// The connection that doesn't get it.
     except: Option<LineKey>,
 }
 
-impl Frame {
-    /// Whether this connection gets it.
-    pub(crate) fn is_for(&self, line: LineKey) -> bool {
-        self.except != Some(line)
+/// The compressed stream that a connection follows. It has one window, so it follows one room at a time.
+#[derive(Clone, Copy, Debug)]
+struct Following {
+    /// Whether it can at all.
+    able: bool,
+    room: Option<u32>,
+    /// How often other rooms' streams began anew since its own did.
+    others: u8,
+}
+
+impl Following {
+    /// What a connection gets of a frame of a room.
+    fn choose<'a>(&mut self, room: u32, frame: &'a Frame) -> &'a Bytes {
+        let Some(packed) = frame.packed.as_ref().filter(|_| self.able) else { return &frame.plain };
+        if packed.begins {
+            if self.room != Some(room) && (self.room.is_none() || self.others >= OTHERS) {
+                self.room = Some(room);
+            }
+            self.others = if self.room == Some(room) { 0 } else { self.others + 1 };
+        }
+        if self.room == Some(room) { &packed.frame } else { &frame.plain }
     }
 }
 
@@ -57,29 +82,31 @@ impl Room {
         self.base.wrapping_add(self.frames.len() as u32)
     }
 
-    /// Gives a watcher what waits for it. `false` if nothing did.
-    fn serve(&mut self, place: usize, send: &mut impl FnMut(LineKey, &[Frame])) -> bool {
+    /// Gives a watcher what waits for it.
+    fn serve(&mut self, index: u32, place: usize, known: &mut [Known], send: &mut impl Send) {
         let end = self.end();
-        let Some(watcher) = self.watchers.get_mut(place) else { return false };
-        let waiting = end.wrapping_sub(watcher.next) as usize;
+        let Some(Watcher { line, next }) = self.watchers.get_mut(place) else { return };
+        let waiting = end.wrapping_sub(*next) as usize;
         if waiting == 0 {
-            return false;
+            return;
         }
-        watcher.next = end;
-        send(watcher.line, &self.frames[self.frames.len() - waiting..]);
-        true
+        *next = end;
+        let following = &mut known[*line as usize].following;
+        let frames = self.frames[self.frames.len() - waiting..].iter();
+        let mut frames = frames.filter(|frame| frame.except != Some(*line)).map(|frame| following.choose(index, frame));
+        send(*line, &mut frames);
     }
 
     /// Goes on with the pass for at most `quantum` watchers. Answers how many it took, and how many frames are done
     /// with, which is zero until the pass is over.
-    fn step(&mut self, quantum: usize, send: &mut impl FnMut(LineKey, &[Frame])) -> (usize, usize) {
+    fn step(&mut self, index: u32, quantum: usize, known: &mut [Known], send: &mut impl Send) -> (usize, usize) {
         if self.at == 0 {
             self.target = self.end();
         }
         let to = self.watchers.len().min(self.at + quantum);
         let taken = to - self.at;
         for place in self.at..to {
-            self.serve(place, send);
+            self.serve(index, place, known, send);
         }
         self.at = to;
         if to < self.watchers.len() {
@@ -104,13 +131,25 @@ struct Place {
     place: u32,
 }
 
+/// What a floor knows of a connection.
+#[derive(Debug)]
+struct Known {
+    places: SmallVec<[Place; 2]>,
+    following: Following,
+}
+
+impl Known {
+    const NOTHING: Self =
+        Self { places: SmallVec::new_const(), following: Following { able: false, room: None, others: 0 } };
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Floor {
     rooms: Slab<Room>,
     by_id: HashMap<RoomId, u32>,
     /// By connection.
-    places: Vec<SmallVec<[Place; 2]>>,
+    known: Vec<Known>,
     /// Rooms whose passes wait or are on their way, in turn.
     dirty: VecDeque<u32>,
     /// Frames in all rooms.
@@ -120,17 +159,18 @@ pub(crate) struct Floor {
 }
 
 impl Floor {
-    /// A connection starts to watch: it gets what is published from now on.
-    pub(crate) fn watch(&mut self, id: RoomId, line: LineKey) {
+    /// A connection starts to watch: it gets what is published from now on, compressed if it `follows` streams.
+    pub(crate) fn watch(&mut self, id: RoomId, line: LineKey, follows: bool) {
         let index = *self.by_id.entry(id).or_insert_with(|| {
             let (watchers, frames) = (Vec::new(), Vec::new());
             let room = Room { id, watchers, frames, base: 0, dirty: false, at: 0, target: 0 };
             self.rooms.insert(room) as u32
         });
-        if self.places.len() <= line as usize {
-            self.places.resize_with(line as usize + 1, SmallVec::new);
+        if self.known.len() <= line as usize {
+            self.known.resize_with(line as usize + 1, || Known::NOTHING);
         }
-        let places = &mut self.places[line as usize];
+        let Known { places, following } = &mut self.known[line as usize];
+        following.able = follows;
         if places.iter().any(|place| place.room == index) {
             return;
         }
@@ -141,20 +181,22 @@ impl Floor {
     }
 
     /// A connection stops watching: it gets what waits for it, and nothing of what is published from now on.
-    pub(crate) fn unwatch(&mut self, id: RoomId, line: LineKey, send: &mut impl FnMut(LineKey, &[Frame])) {
+    pub(crate) fn unwatch(&mut self, id: RoomId, line: LineKey, send: &mut impl Send) {
         let Some(&index) = self.by_id.get(&id) else { return };
-        let Some(places) = self.places.get_mut(line as usize) else { return };
+        let Some(Known { places, .. }) = self.known.get_mut(line as usize) else { return };
         let Some(nth) = places.iter().position(|place| place.room == index) else { return };
         let place = places.swap_remove(nth).place as usize;
         let room = &mut self.rooms[index as usize];
-        room.serve(place, send);
+        room.serve(index, place, &mut self.known, send);
+        let following = &mut self.known[line as usize].following;
+        following.room = following.room.filter(|room| *room != index);
         room.watchers.swap_remove(place);
         if let Some(moved) = room.watchers.get(place) {
-            let places = self.places[moved.line as usize].iter_mut();
+            let places = self.known[moved.line as usize].places.iter_mut();
             places.filter(|place| place.room == index).for_each(|moved| moved.place = place as u32);
             if place < room.at {
                 // It stands now where the pass has been already.
-                room.serve(place, send);
+                room.serve(index, place, &mut self.known, send);
             }
         }
         room.at = room.at.min(room.watchers.len());
@@ -164,9 +206,17 @@ impl Floor {
     }
 
     /// Gives a connection all that waits for it in all its rooms.
-    pub(crate) fn catch_up(&mut self, line: LineKey, send: &mut impl FnMut(LineKey, &[Frame])) {
-        for Place { room, place } in self.places.get(line as usize).into_iter().flatten() {
-            self.rooms[*room as usize].serve(*place as usize, send);
+    pub(crate) fn catch_up(&mut self, line: LineKey, send: &mut impl Send) {
+        let places = self.known.get(line as usize).map(|known| known.places.clone()).unwrap_or_default();
+        for Place { room, place } in places {
+            self.rooms[room as usize].serve(room, place as usize, &mut self.known, send);
+        }
+    }
+
+    /// A connection is gone, and watches nothing: its place may be another's.
+    pub(crate) fn forget(&mut self, line: LineKey) {
+        if let Some(known) = self.known.get_mut(line as usize) {
+            *known = Known::NOTHING;
         }
     }
 
@@ -183,7 +233,7 @@ impl Floor {
         let count = events.len() as u64;
         let bytes: usize = events.iter().map(|event| event.frame.len()).sum();
         self.waiting += events.len();
-        room.frames.extend(events.into_iter().map(|event| Frame { bytes: event.frame, except }));
+        room.frames.extend(events.into_iter().map(|event| Frame { plain: event.frame, packed: event.packed, except }));
         if !room.dirty {
             room.dirty = true;
             self.dirty.push_back(index);
@@ -193,11 +243,11 @@ impl Floor {
     }
 
     /// Serves about `budget` watchers. `true` if there are more to be served.
-    pub(crate) fn pass(&mut self, mut budget: usize, send: &mut impl FnMut(LineKey, &[Frame])) -> bool {
+    pub(crate) fn pass(&mut self, mut budget: usize, send: &mut impl Send) -> bool {
         while budget > 0 {
             let Some(index) = self.dirty.pop_front() else { return false };
             let room = &mut self.rooms[index as usize];
-            let (taken, done) = room.step(QUANTUM.min(budget), send);
+            let (taken, done) = room.step(index, QUANTUM.min(budget), &mut self.known, send);
             budget -= taken.clamp(1, budget);
             self.waiting -= done;
             self.passes += u64::from(done > 0);

@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
+use wire::deflate::{Direction, Inflater};
 use wire::event::{Reaction, User};
-use wire::frame::server_payload;
+use wire::frame::{Opcode, server_frame, server_payload};
 
-use super::{Audience, Batch, Floor, Frame, LineKey, Outgoing, RoomId};
+use super::{Audience, Batch, Floor, LineKey, Outgoing, RoomId};
 use crate::channel::{Bounds, Channel, NewMessage, Step, encode};
 use crate::outlets::Item;
 use crate::session::Answer;
+use crate::stream::{Pace, Stream};
 use crate::time::Date;
 
 const CONNECTIONS: u32 = 9;
@@ -107,9 +109,10 @@ struct Shard {
 }
 
 /// What a connection got, and what it should have got; by room.
-#[derive(Default)]
 struct Socket {
     got: Vec<Bytes>,
+    inflater: Inflater,
+    compressed: usize,
     broken: bool,
     /// By room: all frames that were published while it watched.
     owed: [Vec<Bytes>; ROOMS],
@@ -120,16 +123,48 @@ struct Socket {
     gone: bool,
 }
 
+impl Default for Socket {
+    fn default() -> Self {
+        Self {
+            got: Vec::new(),
+            inflater: Inflater::new(Direction::FULL),
+            compressed: 0,
+            broken: false,
+            owed: Default::default(),
+            watching: [false; ROOMS],
+            asked: VecDeque::new(),
+            gone: false,
+        }
+    }
+}
+
+impl Socket {
+    /// Keeps a frame as it was before it was compressed.
+    fn take(&mut self, frame: &Bytes) {
+        if frame[0] & 0x40 == 0 {
+            return self.got.push(frame.clone());
+        }
+        let mut text = Vec::new();
+        let read = self.inflater.message(&server_payload(frame), 10_000, &mut text);
+        read.expect("who gets a compressed frame can read it");
+        self.got.push(server_frame(Opcode::Text, &text));
+        self.compressed += 1;
+    }
+}
+
 impl Shard {
     fn take(&mut self, items: usize) -> Result<(), TestCaseError> {
         for item in self.queue.drain(..items.min(self.queue.len())) {
             let sockets = &mut self.sockets;
-            let mut send = |line, frames: &[Frame]| give(sockets, line, frames);
+            let mut send = |line, frames: &mut dyn Iterator<Item = &Bytes>| give(sockets, line, frames);
             match item {
                 Item::Publish { room, events, except } => drop(self.floor.publish(room, events, except)),
-                Item::Watch { room, line } => self.floor.watch(room, line),
+                Item::Watch { room, line, follows } => self.floor.watch(room, line, follows),
                 Item::Unwatch { room, line } => self.floor.unwatch(room, line, &mut send),
-                Item::Forget { line } => check(&self.sockets.remove(&line).unwrap())?,
+                Item::Forget { line } => {
+                    self.floor.forget(line);
+                    check(&self.sockets.remove(&line).unwrap())?;
+                }
                 Item::Answer { line, .. } => {
                     self.floor.catch_up(line, &mut send);
                     let socket = self.sockets.get_mut(&line).unwrap();
@@ -144,14 +179,14 @@ impl Shard {
 
     fn pass(&mut self, budget: usize) -> bool {
         let Self { floor, sockets, .. } = self;
-        floor.pass(budget, &mut |line, frames| give(sockets, line, frames))
+        floor.pass(budget, &mut |line, frames: &mut dyn Iterator<Item = &Bytes>| give(sockets, line, frames))
     }
 }
 
-fn give(sockets: &mut BTreeMap<LineKey, Socket>, line: LineKey, frames: &[Frame]) {
+fn give(sockets: &mut BTreeMap<LineKey, Socket>, line: LineKey, frames: &mut dyn Iterator<Item = &Bytes>) {
     let socket = sockets.get_mut(&line).expect("nothing is sent to a place that is free");
     if !socket.broken {
-        socket.got.extend(frames.iter().filter(|frame| frame.is_for(line)).map(|frame| frame.bytes.clone()));
+        frames.for_each(|frame| socket.take(frame));
     }
 }
 
@@ -179,7 +214,7 @@ fn number(frame: &Bytes) -> Option<u64> {
 }
 
 struct World {
-    rooms: Vec<(Channel, Audience)>,
+    rooms: Vec<(Channel, Audience, Stream)>,
     shards: Vec<Shard>,
     /// By connection, and by room that it watches: the number at which that began, and how much it was owed then.
     since: BTreeMap<(u32, usize), (u64, usize)>,
@@ -190,7 +225,11 @@ impl World {
     fn new(shards: usize, log_events: usize, window_messages: usize) -> Self {
         let bounds = Bounds { window_messages, log_events, log_bytes: 1 << 20, kept: true };
         let at = Date { micros: 0, text: "1970-01-01T00:00:00.000000Z".to_owned() };
-        let room = |room| (Channel::new("messaging", &format!("{room}"), None, &at, bounds), Audience::new(0));
+        let pace = Pace { followers: 2, longest: 9, shortest: 3 };
+        let room = |room| {
+            let channel = Channel::new("messaging", &format!("{room}"), None, &at, bounds);
+            (channel, Audience::new(0), Stream::new(pace))
+        };
         let rooms = (0..ROOMS).map(room).collect();
         Self { rooms, shards: (0..shards).map(|_| Shard::default()).collect(), since: BTreeMap::new(), at: 0 }
     }
@@ -206,9 +245,12 @@ impl World {
         Some(self.shards[shard].sockets.entry(line).or_default()).filter(|socket| !socket.gone)
     }
 
-    fn publish(&mut self, room: usize, events: &Batch, except: Option<u32>) {
+    fn publish(&mut self, room: usize, mut events: Batch, except: Option<u32>) {
+        if except.is_none() {
+            events.iter_mut().for_each(|event| self.rooms[room].2.pack(event));
+        }
         let except = except.map(|connection| self.place(connection));
-        for outlet in self.rooms[room].1.publish(events) {
+        for outlet in self.rooms[room].1.publish(&events) {
             let except = except.filter(|(shard, _)| *shard == outlet).map(|(_, line)| line);
             let item = Item::Publish { room: RoomId(room as u64), events: events.clone(), except };
             self.shards[outlet].queue.push_back(item);
@@ -231,7 +273,11 @@ impl World {
         let (shard, line) = self.place(connection);
         let changed = self.rooms[room].1.watch(shard, connection / 2);
         prop_assert_eq!(changed.seq, self.rooms[room].0.seq());
-        self.shards[shard].queue.push_back(Item::Watch { room: RoomId(room as u64), line });
+        let follows = follows(connection);
+        self.shards[shard].queue.push_back(Item::Watch { room: RoomId(room as u64), line, follows });
+        if follows {
+            self.rooms[room].2.came();
+        }
         self.since.insert((connection, room), (changed.seq, owed));
         Ok(())
     }
@@ -245,6 +291,9 @@ impl World {
         let (shard, line) = self.place(connection);
         let changed = self.rooms[room].1.unwatch(shard, connection / 2);
         self.shards[shard].queue.push_back(Item::Unwatch { room: RoomId(room as u64), line });
+        if follows(connection) {
+            self.rooms[room].2.went();
+        }
         let (from, before) = self.since.remove(&(connection, room)).unwrap();
         let numbers: Vec<u64> = owed[before..].iter().filter_map(number).collect();
         prop_assert_eq!(numbers, (from + 1..=changed.seq).collect::<Vec<_>>());
@@ -281,7 +330,7 @@ impl World {
             }
             Command::Typing { room, except } => {
                 let frame = encode(&self.rooms[room].0.event("typing.start", &at));
-                self.publish(room, &Batch::from_iter([Outgoing { seq: None, frame }]), except);
+                self.publish(room, Batch::from_iter([Outgoing::new(None, frame)]), except);
             }
             Command::Change { room, change } => self.change(room, change, &at)?,
             Command::Take { shard, items } => {
@@ -327,14 +376,14 @@ impl World {
         };
         let numbers: Vec<Option<u64>> = events.iter().map(|event| event.seq).collect();
         prop_assert_eq!(numbers, (before + 1..=channel.seq()).map(Some).collect::<Vec<_>>(), "numbers have no gap");
-        self.publish(room, &events, None);
+        self.publish(room, events, None);
         prop_assert_eq!(self.rooms[room].1.seq(), self.rooms[room].0.seq());
         Ok(())
     }
 
     /// What messages show of their reactions agrees with what there is, and so does the count of watching users.
     fn check_counts(&self) -> Result<(), TestCaseError> {
-        for (room, (channel, audience)) in self.rooms.iter().enumerate() {
+        for (room, (channel, audience, _)) in self.rooms.iter().enumerate() {
             for entry in channel.window.oldest_first() {
                 let mut counts = BTreeMap::new();
                 for reaction in &entry.reactions {
@@ -361,6 +410,11 @@ impl World {
     }
 }
 
+/// Two of three connections can follow compressed streams.
+fn follows(connection: u32) -> bool {
+    !connection.is_multiple_of(3)
+}
+
 fn told<T>(step: Result<Step<T>, wire::ApiError>) -> Batch {
     step.map(|step| step.durable).unwrap_or_default()
 }
@@ -378,7 +432,7 @@ proptest! {
             world.run(command)?;
         }
         world.finish()?;
-        for (channel, _) in &world.rooms {
+        for (channel, ..) in &world.rooms {
             let newest = channel.seq();
             let oldest = newest.saturating_sub(log_events as u64);
             for seq in 0..=newest {

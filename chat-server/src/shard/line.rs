@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
 use measure::Timestamp;
+use smallvec::SmallVec;
 use wire::close;
 use wire::frame::Decoder;
 
@@ -145,28 +146,21 @@ impl Socket {
     /// Writes frames until none is left (`true`), or the socket is full: then the frame that it didn't take waits.
     fn write(&mut self, frames: &mut dyn Iterator<Item = &Bytes>, shard: &Shard) -> Result<bool, End> {
         loop {
-            let mut batch = [const { None }; SLICES];
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let (mut count, mut bytes) = (0, 0);
-            while count < SLICES
-                && let Some(frame) = frames.next()
-            {
-                batch[count] = Some(frame);
-                slices[count] = IoSlice::new(frame);
-                bytes += frame.len();
-                count += 1;
-            }
-            if count == 0 {
+            let batch: SmallVec<[&Bytes; SLICES]> = frames.take(SLICES).collect();
+            let slices: SmallVec<[IoSlice<'_>; SLICES]> = batch.iter().map(|frame| IoSlice::new(frame)).collect();
+            let bytes: usize = batch.iter().map(|frame| frame.len()).sum();
+            if batch.is_empty() {
                 return Ok(true);
             }
-            let written = write_slices(&self.stream, &slices[..count])?;
+            let written = write_slices(&self.stream, &slices)?;
+            add(&shard.handle.stats.written_bytes, written as u64);
             if written == bytes {
                 add(&shard.handle.stats.writes, 1);
-                add(&shard.handle.stats.frames_written, count as u64);
+                add(&shard.handle.stats.frames_written, batch.len() as u64);
                 continue;
             }
             let mut backlog = Box::<Backlog>::default();
-            backlog.frames.extend(batch.into_iter().flatten().cloned());
+            backlog.frames.extend(batch.into_iter().cloned());
             backlog.bytes = bytes;
             backlog.written(written, shard);
             add(&shard.handle.stats.outbox_bytes, backlog.bytes as u64);
@@ -195,14 +189,12 @@ impl Socket {
 
     fn flush(&mut self, shard: &Shard) -> Result<(), End> {
         while let Some(backlog) = &mut self.backlog {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let (mut count, mut bytes) = (0, 0);
-            for (slice, frame) in slices.iter_mut().zip(&backlog.frames) {
-                *slice = IoSlice::new(frame);
-                bytes += frame.len();
-                count += 1;
-            }
-            let written = write_slices(&self.stream, &slices[..count])?;
+            let batch = backlog.frames.iter().take(SLICES);
+            let slices: SmallVec<[IoSlice<'_>; SLICES]> = batch.map(|frame| IoSlice::new(frame)).collect();
+            let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
+            let written = write_slices(&self.stream, &slices)?;
+            drop(slices);
+            add(&shard.handle.stats.written_bytes, written as u64);
             take(&shard.handle.stats.outbox_bytes, written as u64);
             backlog.written(written, shard);
             if backlog.frames.is_empty() {

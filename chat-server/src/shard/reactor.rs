@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::Shard;
 use super::poller::News;
-use crate::hub::{Frame, LineKey};
+use crate::hub::LineKey;
 use crate::outlets::Item;
 use crate::session::{self, Answer, End};
 use crate::stats::{add, set};
@@ -149,7 +149,9 @@ impl Reactor {
     fn pass(&mut self) -> bool {
         let Self { shard, ending, .. } = self;
         let mut floor = shard.floor.borrow_mut();
-        let more = floor.pass(SERVED, &mut |line, frames| shard.give(line, frames, ending));
+        let more = floor.pass(SERVED, &mut |line, frames: &mut dyn Iterator<Item = &Bytes>| {
+            shard.give(line, frames, ending);
+        });
         set(&shard.handle.stats.passes, floor.passes());
         set(&shard.handle.stats.waiting, floor.waiting() as u64);
         more
@@ -159,16 +161,19 @@ impl Reactor {
 impl Shard {
     fn do_item(&self, item: Item, ending: &mut Vec<(LineKey, End)>) {
         let mut floor = self.floor.borrow_mut();
-        let mut give = |line, frames: &[Frame]| self.give(line, frames, ending);
+        let mut give = |line, frames: &mut dyn Iterator<Item = &Bytes>| self.give(line, frames, ending);
         match item {
             Item::Publish { room, events, except } => {
                 let (frames, bytes) = floor.publish(room, events, except);
                 add(&self.handle.stats.fanned_out, frames);
                 add(&self.handle.stats.fanned_out_bytes, bytes);
             }
-            Item::Watch { room, line } => floor.watch(room, line),
+            Item::Watch { room, line, follows } => floor.watch(room, line, follows),
             Item::Unwatch { room, line } => floor.unwatch(room, line, &mut give),
-            Item::Forget { line } => drop(self.lines.borrow_mut().try_remove(line as usize)),
+            Item::Forget { line } => {
+                floor.forget(line);
+                self.lines.borrow_mut().try_remove(line as usize);
+            }
             Item::Answer { line, answer } => {
                 floor.catch_up(line, &mut give);
                 let end = match answer {
@@ -181,9 +186,8 @@ impl Shard {
     }
 
     /// Gives a connection its frames of a room.
-    fn give(&self, line: LineKey, frames: &[Frame], ending: &mut Vec<(LineKey, End)>) {
-        let mut frames = frames.iter().filter(|frame| frame.is_for(line)).map(|frame| &frame.bytes);
-        ending.extend(self.send(line, &mut frames).err().map(|end| (line, end)));
+    fn give(&self, line: LineKey, frames: &mut dyn Iterator<Item = &Bytes>, ending: &mut Vec<(LineKey, End)>) {
+        ending.extend(self.send(line, frames).err().map(|end| (line, end)));
     }
 
     fn send(&self, line: LineKey, frames: &mut dyn Iterator<Item = &Bytes>) -> Result<(), End> {

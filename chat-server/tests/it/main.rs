@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
 
 mod connect;
+mod deflate;
 mod http;
 mod limits;
 mod messages;

@@ -41,11 +41,11 @@ def call(method, path, body=None, user="ann", token=None, key=KEY, raw=None, **q
         return error.code, json.loads(error.read()), error.headers
 
 
-def connect(user, token=None, key=KEY, details=None):
+def connect(user, token=None, key=KEY, details=None, **how):
     who = {"user_id": user, "user_details": details or {"id": user, "name": user.title()}}
     query = {"json": json.dumps(who), "api_key": key, "stream-auth-type": "jwt"}
     query["authorization"] = jwt({"user_id": user}) if token is None else token
-    return websockets.connect(f"ws://{HOST}/connect?{urllib.parse.urlencode(query)}", open_timeout=DEADLINE)
+    return websockets.connect(f"ws://{HOST}/connect?{urllib.parse.urlencode(query)}", open_timeout=DEADLINE, **how)
 
 
 async def event(socket, kind):
@@ -115,6 +115,37 @@ async def conversation():
         await event(ann, "message.new")
         await bob.send(json.dumps([{"type": "health.check", "client_id": "bob"}]))
         same("nothing reaches who stopped watching", json.loads(await asyncio.wait_for(bob.recv(), DEADLINE))["type"], "health.check")
+
+
+async def crowd():
+    """A busy channel: whoever has agreed on compression shares its stream, from the beginning, late, or again."""
+    path = "/channels/livestream/crowd"
+    sockets = []
+
+    async def join(n, **how):
+        socket = await connect(f"fan-{n}", **how)
+        mine = (await event(socket, "health.check"))["connection_id"]
+        _, answer, _ = await in_thread("POST", path + "/query", {"watch": True}, user=f"fan-{n}", connection_id=mine)
+        sockets.append((socket, answer["seq"] + 1))
+        return socket
+
+    async def send(first, last):
+        for n in range(first, last + 1):
+            await in_thread("POST", path + "/message", {"message": {"text": f"goal number {n}, and what a goal it was"}})
+
+    for n in range(6):
+        socket = await join(n)
+        same("extensions", [extension.name for extension in socket.extensions], ["permessage-deflate"])
+    same("no extensions", (await join(6, compression=None)).extensions, [])
+    await send(1, 20)
+    await asyncio.gather(*(join(n) for n in range(7, 12)))
+    await send(21, 60)
+    for socket, first in sockets:
+        for n in range(first, 61):
+            new = await event(socket, "message.new")
+            same("seq", new["seq"], n)
+            same("text", new["message"]["text"], f"goal number {n}, and what a goal it was")
+        await socket.close()
 
 
 async def refused(what, codes, **how):
@@ -200,6 +231,7 @@ async def conversation_is_possible():
 
 async def main():
     await conversation()
+    await crowd()
     await wrong_tokens()
     await asyncio.get_running_loop().run_in_executor(None, wrong_calls)
     await wrong_frames()
