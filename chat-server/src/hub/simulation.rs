@@ -420,6 +420,8 @@ fn told<T>(step: Result<Step<T>, wire::ApiError>) -> Batch {
 }
 
 proptest! {
+    // Compressors are slow to make in a debug build, and each case has some.
+    #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn watchers_get_every_event_between_their_numbers_once_and_in_order(
         commands in prop::collection::vec(command(), 1..160),
