@@ -65,12 +65,21 @@ fn worst_pair(run: &RunState, received: impl Fn(&Bounds) -> Option<u64>) -> f64 
     (pairs.max().unwrap_or(0) as f64 / 100.0).ceil() / 10.0
 }
 
-/// Gives each metric and threshold that compares clocks its bound, and says which are unusable.
-pub(crate) fn bound(run: &RunState, result: &mut RunResult) {
+/// Whether a metric begins on one source and ends on another.
+pub(crate) fn is_between_sources(metric: Metric) -> bool {
+    metric == Metric::CanaryDelivery || DELIVERIES.contains(&metric)
+}
+
+/// The bound of each metric that compares clocks, in microseconds.
+pub(crate) fn bounds(run: &RunState) -> impl Iterator<Item = (Metric, f64)> {
     let delivered = worst_pair(run, |bounds| bounds.delivered);
     let canaries = worst_pair(run, |bounds| bounds.canaries);
-    let bounds = DELIVERIES.map(|metric| (metric, delivered));
-    for (metric, bound_us) in bounds.into_iter().chain([(Metric::CanaryDelivery, canaries)]) {
+    DELIVERIES.into_iter().map(move |metric| (metric, delivered)).chain([(Metric::CanaryDelivery, canaries)])
+}
+
+/// Gives each metric and threshold that compares clocks its bound, and says which are unusable.
+pub(crate) fn bound(run: &RunState, result: &mut RunResult) {
+    for (metric, bound_us) in bounds(run) {
         let by_cohort = result.metrics_by_cohort.values_mut();
         let all = std::iter::once(&mut result.metrics).chain(by_cohort);
         for latency in all.filter_map(|metrics| metrics.get_mut(metric.name())) {
@@ -113,8 +122,8 @@ pub(crate) fn unusable_thresholds(result: &RunResult) -> Option<String> {
     let texts: Vec<&str> = unusable.iter().map(|t| t.text.as_str()).collect();
     (!texts.is_empty()).then(|| {
         format!(
-            "Clocks of different hosts are known to within {}, which is more than half of the messages took: {} can't be \
-             judged. {}",
+            "Clocks of different hosts are known to within {}, more than the median of what was asked for: {} can't be judged. \
+             {}",
             duration_us(bound),
             texts.join(", "),
             remedy(result)

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::Context as _;
+use measure::Metric;
 
+use crate::clocks;
 use crate::close::load;
 use crate::files;
 use crate::hlog;
@@ -83,6 +85,11 @@ fn csv(result: &RunResult, out: &mut dyn Write) -> io::Result<()> {
     }
     for (metric, bands) in &line.latency {
         columns.extend(of_metric(metric, bands));
+        if Metric::from_name(metric).is_some_and(clocks::is_between_sources) {
+            // Of the run: in no second was it larger.
+            let bound = result.metrics.get(metric).map_or(0.0, |m| m.bound_us).to_string();
+            columns.push((format!("{metric}_bound_us"), Box::new(move |_| bound.clone())));
+        }
     }
     let row = |cells: Vec<String>| cells.join(",");
     writeln!(out, "{}", row(columns.iter().map(|(name, _)| name.clone()).collect()))?;
@@ -135,6 +142,8 @@ mod tests {
         let cell = |row: usize, name: &str| rows[row][rows[0].iter().position(|n| *n == name).expect(name)];
         assert_eq!((cell(1, "second"), cell(3, "second"), cell(1, "users_connected")), ("0", "2", "10"));
         assert_eq!((cell(1, "delivery_count"), cell(1, "deliveries_per_s")), ("50", "50"));
+        assert_eq!(cell(1, "delivery_bound_us"), "0", "one clock");
+        assert!(!rows[0].contains(&"send_bound_us"));
         assert_eq!((cell(2, "delivery_count"), cell(2, "delivery_p99_us")), ("0", ""), "no sample is no number");
         assert_eq!("xml".parse::<Format>().unwrap_err(), "\"xml\" is no format: there are hlog, csv and json");
     }

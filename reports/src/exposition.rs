@@ -7,6 +7,7 @@ use std::fmt::{Display, Write};
 
 use measure::Counter;
 
+use crate::clocks;
 use crate::latency::by_metric;
 use crate::levels;
 use crate::run::RunState;
@@ -54,6 +55,11 @@ impl Exposition {
             let sum = histogram.mean() * histogram.count() as f64 / 1e6;
             self.sample(&family, "_sum", Kind::Summary, meaning, &labels, sum);
             self.sample(&family, "_count", Kind::Summary, meaning, &labels, histogram.count());
+        }
+        for (metric, bound_us) in clocks::bounds(run) {
+            let help = "by how much clocks of different hosts may have made these latencies wrong; 0 where one clock stamped them";
+            let family = format!("throng_{metric}_bound_seconds");
+            self.sample(&family, "", Kind::Gauge, help, &labels, bound_us / 1e6);
         }
     }
 
@@ -110,6 +116,7 @@ mod tests {
             "throng_users_connected{run=\"r\"} 10",
             "# TYPE throng_delivery_seconds summary",
             "throng_delivery_seconds_count{run=\"r\"} 200",
+            "throng_delivery_bound_seconds{run=\"r\"} 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
         }

@@ -9,6 +9,7 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use measure::Series;
 
+use crate::clocks;
 use crate::run::RunState;
 
 /// Values are microseconds; the log's maximum column is in milliseconds.
@@ -24,6 +25,7 @@ pub(crate) fn write(run: &RunState, out: &mut impl Write) -> io::Result<()> {
     let mut log = IntervalLogWriterBuilder::new()
         .add_comment("[Histogram log format version 1.3]")
         .add_comment(&format!("throng {}, run {}; values in microseconds", proto::VERSION, run.opened.request.run))
+        .add_comment(&bounds(run))
         .with_start_time(start)
         .with_base_time(start)
         .with_max_value_divisor(MICROS_PER_MILLI)
@@ -43,6 +45,15 @@ pub(crate) fn write(run: &RunState, out: &mut impl Write) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// How well the values are known.
+fn bounds(run: &RunState) -> String {
+    let bounds: Vec<String> = clocks::bounds(run)
+        .filter(|(_, bound_us)| *bound_us > 0.0)
+        .map(|(metric, bound_us)| format!("{metric} ± {bound_us}"))
+        .collect();
+    if bounds.is_empty() { "stamped by one clock".into() } else { format!("between hosts: {}", bounds.join(", ")) }
 }
 
 /// A tag can't hold what separates the fields of a line.

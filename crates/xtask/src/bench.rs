@@ -55,6 +55,7 @@ type Bench = (&'static str, fn() -> Figure);
 const BENCHES: &[Bench] = &[
     ("record", measuring::record),
     ("record-delivery", measuring::record_delivery),
+    ("stamp", measuring::stamp),
     ("merge-encode", measuring::merge_and_encode),
     ("ingest", measuring::ingest),
 ];

@@ -26,6 +26,8 @@ pub struct Difference {
     pub p: Option<f64>,
     /// How many independent observations the seconds of both runs are worth.
     pub sizes: Option<(f64, f64)>,
+    /// By how much clocks of different hosts alone may have made the difference, in the same unit.
+    pub bound: f64,
     /// Whether more is better.
     pub more_is_better: bool,
     /// Whether it is the service's, and so can be a regression; otherwise it is the generator's own.
@@ -43,7 +45,7 @@ pub enum Finding {
     Unknown,
     /// Within the tolerance.
     Same,
-    /// Beyond the tolerance, and perhaps by chance.
+    /// Beyond the tolerance, and perhaps by chance, or by clocks that are not known any better.
     Unclear,
     /// Beyond the tolerance and beyond chance, in the good direction.
     Better,
@@ -95,7 +97,7 @@ impl Difference {
         self.finding = match (beyond, self.p) {
             (false, _) => Finding::Same,
             (true, None) => Finding::Unknown,
-            (true, Some(p)) if p >= LEVEL => Finding::Unclear,
+            (true, Some(p)) if p >= LEVEL || (b - a).abs() <= self.bound => Finding::Unclear,
             (true, Some(_)) if (b > a) == self.more_is_better => Finding::Better,
             (true, Some(_)) => Finding::Worse,
         };
@@ -138,6 +140,17 @@ impl Difference {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_clocks_may_have_made_is_no_finding() {
+        let found = |bound| {
+            let mut d = Difference::new("delivery", "p50", "us", Some(500.0), Some(900.0));
+            (d.p, d.bound) = (Some(1e-9), bound);
+            d.find(0.1);
+            d.finding
+        };
+        assert_eq!((found(0.0), found(399.0), found(400.0)), (Finding::Worse, Finding::Worse, Finding::Unclear));
+    }
 
     #[test]
     fn a_change_is_a_share_and_nothing_has_none() {

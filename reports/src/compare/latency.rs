@@ -68,8 +68,11 @@ fn of(metric: Metric, a: &RunResult, b: &RunResult) -> Vec<Difference> {
             let enough = |l: &&Latency| quantity.quantile.is_none_or(|q| l.count as f64 * (1.0 - q) >= BEYOND_MIN);
             latency.as_ref().filter(enough).map(quantity.of_run)
         };
-        let difference = Difference::new(name, quantity.name, "us", value(&in_a), value(&in_b));
-        if difference.a.is_none() || difference.b.is_none() {
+        let mut difference = Difference::new(name, quantity.name, "us", value(&in_a), value(&in_b));
+        let both = [&in_a, &in_b].map(|latency| latency.as_ref());
+        difference.bound = both.into_iter().flatten().map(|l| l.bound_us).sum();
+        let unusable = both.into_iter().flatten().any(|l| l.unusable);
+        if difference.a.is_none() || difference.b.is_none() || unusable {
             return difference;
         }
         difference.tested(&logarithms(a, name, quantity), &logarithms(b, name, quantity))

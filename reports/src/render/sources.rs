@@ -169,7 +169,12 @@ fn offset(source: &SourceInfo) -> String {
     if exact(source) {
         return "same clock, exact".into();
     }
-    format::bounded_us(source.clock_offset_us, source.clock_bound_us)
+    // With the digits that the bound leaves certain, however far apart two hosts were started.
+    let offset = match source.clock_offset_us {
+        us if us.abs() < 1e6 => format!("{:.3}\u{a0}ms", us / 1e3),
+        us => format!("{:.6}\u{a0}s", us / 1e6),
+    };
+    format!("{offset} ±\u{a0}{}", format::duration_us(format::bound_us(source.clock_bound_us)))
 }
 
 /// Whether it stamps by the control plane's clock.

@@ -22,7 +22,15 @@ fn finding(result: &RunResult) -> String {
         let held = all.iter().filter(|t| t.held == Some(true)).count();
         return format!("So far, {held} of {} hold; judged at the end of the run.", all.len());
     }
-    let failed = all.iter().filter(|t| t.held != Some(true)).count();
+    let failed = all.iter().filter(|t| t.held != Some(true) && !t.unusable).count();
+    let unusable = all.iter().filter(|t| t.unusable).count();
+    if unusable > 0 {
+        let failed = if failed > 0 { format!(" {failed} did not hold.") } else { String::new() };
+        return format!(
+            "{unusable} of {} can’t be judged: the clocks of different hosts are not known well enough for what was asked.{failed}",
+            format::counted(all.len() as u64, "threshold", "thresholds")
+        );
+    }
     match (all.len(), failed) {
         (0, _) => "The scenario asked for nothing, so there was nothing to hold.".into(),
         (1, 0) => "The one threshold held.".into(),

@@ -24,7 +24,7 @@ pub(crate) fn two_hosts() -> RunResult {
     (asked.held, asked.unusable, asked.limit) = (None, true, 5_000.0);
     result.thresholds.push(asked);
     let reasons = vec![
-        "Clocks of different hosts are known to within 901 µs, which is more than half of the messages took: fanout_first: \
+        "Clocks of different hosts are known to within 901 µs, more than the median of what was asked for: fanout_first: \
          p(99) < 5ms can't be judged."
             .into(),
     ];

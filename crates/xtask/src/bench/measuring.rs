@@ -1,8 +1,9 @@
 //! What measuring itself costs.
 
 use std::hint::black_box;
+use std::time::Duration;
 
-use measure::{Clock, Interval, MessageKey, Metric, Recorder, Series, Timestamp};
+use measure::{Clock, Course, Estimate, Interval, MessageKey, Metric, Offset, Recorder, Series, Timestamp};
 
 use super::{Aim, Figure};
 
@@ -33,6 +34,28 @@ pub(super) fn record() -> Figure {
     });
     black_box(recorder.take(clock.now()));
     Figure { bench: "record", unit: "ns", value, spread: (least, most), limit: None, aim: Aim::AtMost(25.0) }
+}
+
+/// An instant of this host on the run's clock, as every frame that comes is stamped on a host that isn't the control
+/// plane's, in nanoseconds.
+pub(super) fn stamp() -> Figure {
+    const STAMPS: u64 = 20_000_000;
+    let clock = Clock::System;
+    let begun = clock.now();
+    let estimate =
+        |at, nanos| Estimate { at, offset: Offset { nanos, bound: 90_000 }, drift: 30_000, drift_bound: 9_000 };
+    let second = begun + Duration::from_secs(2);
+    let course = Course::begin(&estimate(begun, 250_000_000)).steer(&estimate(second, 250_090_000));
+    let (least, value, most) = rounds(|| {
+        let start = clock.now();
+        let sum = (0..STAMPS).fold(0_u64, |sum, n| {
+            let at = black_box(second + Duration::from_nanos(n * 150));
+            sum.wrapping_add(black_box(&course).to_theirs(at).as_nanos())
+        });
+        black_box(sum);
+        clock.now().since(start).as_nanos() as f64 / STAMPS as f64
+    });
+    Figure { bench: "stamp", unit: "ns", value, spread: (least, most), limit: None, aim: Aim::AtMost(10.0) }
 }
 
 /// Recording one delivery as a worker does: its latency from due and from sent, and its receipt; in nanoseconds. Once a
