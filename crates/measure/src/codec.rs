@@ -1,15 +1,19 @@
 //! Intervals as bytes, for the stream from probe to data plane and for its journal.
 //!
 //! The format is protobuf, declared here and not in `proto`, so that the two ends of the stream share one encoder and
-//! one decoder that a property test holds together.
+//! one decoder that a property test holds together. New fields are added, with new tags: a reader of an older version
+//! passes over them, and one of a newer version finds them empty.
 
 use prost::Message as _;
 
 use crate::clock::Timestamp;
+use crate::codec::events::{WireCoverage, WireExample};
 use crate::histogram::Histogram;
 use crate::interval::{CounterKey, GaugeKey, Interval};
 use crate::metric::{Cohort, Counter, Gauge, Metric, Series};
 use crate::receipt::{MessageKey, Receipt};
+
+mod events;
 
 /// Why bytes are no interval.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +48,12 @@ struct WireInterval {
     gauges: Vec<WireGauge>,
     #[prost(message, repeated, tag = "6")]
     receipts: Vec<WireReceipt>,
+    #[prost(message, repeated, tag = "7")]
+    coverage: Vec<WireCoverage>,
+    #[prost(uint64, tag = "8")]
+    uncovered: u64,
+    #[prost(message, repeated, tag = "9")]
+    examples: Vec<WireExample>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -122,6 +132,9 @@ impl Interval {
                 .map(|(k, &level)| WireGauge { gauge: k.gauge.id(), cohort: k.cohort.map(u32::from), level })
                 .collect(),
             receipts: self.receipts.iter().map(|(key, r)| encode_receipt(*key, r)).collect(),
+            coverage: self.coverage.iter().map(|(channel, c)| WireCoverage::of(channel, c)).collect(),
+            uncovered: self.uncovered,
+            examples: WireExample::all(&self.examples),
         };
         wire.encode_to_vec()
     }
@@ -152,6 +165,12 @@ impl Interval {
         }
         for r in wire.receipts {
             interval.receipts.insert(MessageKey::from_u64(r.message), decode_receipt(&r));
+        }
+        interval.coverage = wire.coverage.into_iter().map(WireCoverage::read).collect();
+        interval.uncovered = wire.uncovered;
+        for e in wire.examples {
+            let (mishap, example) = e.read()?;
+            interval.examples.add(mishap, example);
         }
         Ok(interval)
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
+use crate::coverage::Coverage;
+use crate::example::Examples;
 use crate::histogram::Histogram;
 use crate::metric::{Cohort, Counter, Gauge, Series};
 use crate::receipt::{MessageKey, Receipt};
@@ -56,6 +58,12 @@ pub struct Interval {
     pub gauges: BTreeMap<GaugeKey, i64>,
     /// Deliveries by message.
     pub receipts: BTreeMap<MessageKey, Receipt>,
+    /// What visits that ended covered and lacked, by channel (`type:id`) and event.
+    pub coverage: BTreeMap<String, Coverage>,
+    /// Entries of coverage that there was no room for: with any of them, the rest is not the whole.
+    pub uncovered: u64,
+    /// The first events that were lost, repeated or out of order.
+    pub examples: Examples,
 }
 
 impl Interval {
@@ -75,6 +83,15 @@ impl Interval {
         for (key, receipt) in &other.receipts {
             self.receipts.entry(*key).or_default().merge(receipt);
         }
+        for (channel, coverage) in &other.coverage {
+            match self.coverage.get_mut(channel) {
+                Some(known) => known.merge(coverage),
+                None => drop(self.coverage.insert(channel.clone(), coverage.clone())),
+            }
+        }
+        self.coverage.retain(|_, coverage| !coverage.is_empty());
+        self.uncovered = self.uncovered.saturating_add(other.uncovered);
+        self.examples.merge(&other.examples);
     }
 
     /// The count of one counter over all cohorts and labels.
@@ -94,6 +111,12 @@ impl Interval {
 
     /// Whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
-        self.histograms.is_empty() && self.counters.is_empty() && self.gauges.is_empty() && self.receipts.is_empty()
+        self.histograms.is_empty()
+            && self.counters.is_empty()
+            && self.gauges.is_empty()
+            && self.receipts.is_empty()
+            && self.coverage.is_empty()
+            && self.examples.is_empty()
+            && self.uncovered == 0
     }
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::Timestamp;
+use crate::coverage::{Coverage, Named};
+use crate::example::{EXAMPLES_MAX, Example, Examples, Mishap};
 use crate::histogram::{Histogram, MAX_MICROS};
 use crate::interval::{CounterKey, GaugeKey, Interval};
 use crate::metric::{Cohort, Counter, Gauge, Metric, Series};
@@ -11,6 +13,10 @@ use crate::receipt::{MessageKey, Receipt};
 
 /// Kinds of errors that are told apart; the rest counts as `other`, so that a server can't fill our memory.
 const LABELS_MAX: usize = 64;
+
+/// Entries of coverage that an interval may have; what there is no room for is counted. About 40 bytes each here, a
+/// dozen on the wire, where a shipment may have 16 MiB.
+const COVERAGE_MAX: usize = 200_000;
 
 /// Records what one thread measures.
 ///
@@ -23,6 +29,34 @@ pub struct Recorder {
     page: Page,
     gauges: BTreeMap<GaugeKey, i64>,
     started: Timestamp,
+    /// Channels by number; shared with pages that are being packed.
+    channels: Arc<Vec<Arc<str>>>,
+    /// Examples of each mishap that it may still give.
+    examples_left: [usize; Mishap::ALL.len()],
+}
+
+/// Where an event stands: the recorder's number for its channel, and its own number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// As [`Recorder::channel`] was told.
+    pub channel: u32,
+    /// The event's number.
+    pub number: u64,
+    /// When its message was sent, in run time.
+    pub sent: Timestamp,
+}
+
+/// What a stretch of a channel's events was to a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Covered {
+    /// The user's visit covered them: it should have had them.
+    Watched,
+    /// Of these, it never had them.
+    Missed,
+    /// It had them through `/sync`, so that no receipt tells of it.
+    Recovered,
+    /// It had receipts for them, and turned out not to be watching.
+    Outside,
 }
 
 /// What one interval holds, as it is recorded.
@@ -31,7 +65,18 @@ struct Page {
     histograms: Vec<Option<Box<Histogram>>>,
     counters: Vec<u64>,
     labelled: BTreeMap<CounterKey, u64>,
-    deliveries: HashMap<MessageKey, Vec<u64>>,
+    deliveries: HashMap<MessageKey, Delivered>,
+    coverage: HashMap<u32, Coverage>,
+    coverage_entries: usize,
+    uncovered: u64,
+    examples: Examples,
+}
+
+/// The deliveries of one message.
+#[derive(Debug, Default)]
+struct Delivered {
+    micros: Vec<u64>,
+    place: Option<Place>,
 }
 
 /// A page that was taken out, and all that is needed to make an interval of it without its recorder.
@@ -42,6 +87,7 @@ struct Taken {
     gauges: BTreeMap<GaugeKey, i64>,
     start: Timestamp,
     end: Timestamp,
+    channels: Arc<Vec<Arc<str>>>,
 }
 
 impl Page {
@@ -64,7 +110,7 @@ impl Page {
 
 impl Taken {
     fn freeze(self) -> Interval {
-        let Self { slots, page, gauges, start, end } = self;
+        let Self { slots, page, gauges, start, end, channels } = self;
         let cohort_of = |slot: usize| Cohort::try_from(slot % slots).ok().and_then(|c| c.checked_sub(1));
         let histograms = page.histograms.into_iter().enumerate().filter_map(|(slot, h)| {
             let histogram = h.filter(|h| !h.is_empty())?;
@@ -75,8 +121,26 @@ impl Taken {
             counters.insert(CounterKey { cohort: cohort_of(slot), ..Counter::ALL[slot / slots].into() }, n);
         }
         let shape = Histogram::new();
-        let receipts = page.deliveries.into_iter().map(|(key, micros)| (key, Receipt::of(micros, &shape))).collect();
-        Interval { start: Some(start), end: Some(end), histograms: histograms.collect(), counters, gauges, receipts }
+        let mut coverage = page.coverage;
+        let receipts = page.deliveries.into_iter().map(|(message, Delivered { micros, place })| {
+            if let Some(Place { channel, number, sent }) = place {
+                coverage.entry(channel).or_default().messages.insert(number, Named { message, sent });
+            }
+            (message, Receipt::of(micros, &shape))
+        });
+        let receipts = receipts.collect();
+        let named = |(number, of): (u32, Coverage)| Some((channels.get(number as usize)?.to_string(), of));
+        Interval {
+            start: Some(start),
+            end: Some(end),
+            histograms: histograms.collect(),
+            counters,
+            gauges,
+            receipts,
+            coverage: coverage.into_iter().filter(|(_, of)| !of.is_empty()).filter_map(named).collect(),
+            uncovered: page.uncovered,
+            examples: page.examples,
+        }
     }
 }
 
@@ -84,7 +148,14 @@ impl Recorder {
     /// A recorder for a scenario with `cohorts` cohorts, whose first interval starts at `now`.
     pub fn new(cohorts: usize, now: Timestamp) -> Self {
         let slots = cohorts + 1;
-        Self { slots, page: Page::new(slots), gauges: BTreeMap::new(), started: now }
+        Self {
+            slots,
+            page: Page::new(slots),
+            gauges: BTreeMap::new(),
+            started: now,
+            channels: Arc::default(),
+            examples_left: [EXAMPLES_MAX; Mishap::ALL.len()],
+        }
     }
 
     fn slot(&self, id: u32, cohort: Option<Cohort>) -> usize {
@@ -106,11 +177,56 @@ impl Recorder {
         self.page.histograms[slot].get_or_insert_default().record(micros.max(0).unsigned_abs());
     }
 
-    /// Records the delivery of one message to one user: its latency from due and from sent, and its receipt.
-    pub fn record_delivery(&mut self, message: MessageKey, cohort: Cohort, since_due: i64, since_sent: i64) {
+    /// Records the delivery of one message to one user: its latency from due and from sent, and its receipt; where the
+    /// message stands in its channel, if that is known.
+    pub fn record_delivery(
+        &mut self,
+        message: MessageKey,
+        place: Option<Place>,
+        cohort: Cohort,
+        since_due: i64,
+        since_sent: i64,
+    ) {
         self.record(Series { metric: Metric::Delivery, cohort: Some(cohort) }, since_due);
         self.record(Series { metric: Metric::DeliveryService, cohort: Some(cohort) }, since_sent);
-        self.page.deliveries.entry(message).or_default().push(since_due.max(0).unsigned_abs());
+        let delivered =
+            self.page.deliveries.entry(message).or_insert_with(|| Delivered { place, ..Delivered::default() });
+        delivered.micros.push(since_due.max(0).unsigned_abs());
+    }
+
+    /// Tells the name of the channel that goes by this number; numbers are given out from 0 on, without a gap.
+    pub fn channel(&mut self, number: u32, name: &str) {
+        debug_assert!(number as usize <= self.channels.len(), "channel {number} comes too early");
+        if number as usize == self.channels.len() {
+            Arc::make_mut(&mut self.channels).push(name.into());
+        }
+    }
+
+    /// What the events `first` to `last` of a channel were to a user.
+    pub fn cover(&mut self, channel: u32, covered: Covered, first: u64, last: u64) {
+        let page = &mut self.page;
+        if page.coverage_entries >= COVERAGE_MAX {
+            page.uncovered += 1;
+            return;
+        }
+        let of = page.coverage.entry(channel).or_default();
+        let (steps, n) = match covered {
+            Covered::Watched => (&mut of.watched, 1),
+            Covered::Missed => (&mut of.missed, 1),
+            Covered::Recovered => (&mut of.aside, 1),
+            Covered::Outside => (&mut of.aside, -1),
+        };
+        let before = steps.len();
+        steps.add(first, last, n);
+        page.coverage_entries = (page.coverage_entries + steps.len()).saturating_sub(before);
+    }
+
+    /// Something went wrong for a user: one example, of which the first few are kept. `at` is in run time.
+    pub fn example(&mut self, mishap: Mishap, at: Timestamp, user: u64, channel: u32, (first, last): (u64, u64)) {
+        let left = &mut self.examples_left[mishap as usize];
+        let Some(name) = self.channels.get(channel as usize).filter(|_| *left > 0) else { return };
+        *left -= 1;
+        self.page.examples.add(mishap, Example { at, user, channel: name.to_string(), first, last });
     }
 
     /// Adds to a counter.
@@ -146,7 +262,8 @@ impl Recorder {
     fn turn(&mut self, next: Page, now: Timestamp) -> Taken {
         let start = std::mem::replace(&mut self.started, now);
         let page = std::mem::replace(&mut self.page, next);
-        Taken { slots: self.slots, page, gauges: self.gauges.clone(), start, end: now }
+        let channels = Arc::clone(&self.channels);
+        Taken { slots: self.slots, page, gauges: self.gauges.clone(), start, end: now, channels }
     }
 }
 
@@ -183,7 +300,7 @@ mod tests {
         let mut r = Recorder::new(2, Timestamp::from_nanos(1));
         r.record(Series { metric: Metric::Send, cohort: Some(1) }, 250);
         r.record(Metric::Lag, -3);
-        r.record_delivery(MessageKey::new(0, 9), 0, 70, 60);
+        r.record_delivery(MessageKey::new(0, 9), None, 0, 70, 60);
         r.error("timeout", None);
         r.set(Gauge::UsersConnected, Some(0), 5);
         let first = r.take(Timestamp::from_nanos(2));

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use measure::{
-    Counter, CounterKey, Gauge, GaugeKey, Histogram, Interval, MessageKey, Metric, Receipt, Series, Timestamp,
+    Counter, CounterKey, Coverage, Example, Examples, Gauge, GaugeKey, Histogram, Interval, MessageKey, Metric, Mishap,
+    Named, Receipt, Series, Steps, Timestamp,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -30,6 +31,40 @@ fn receipts() -> impl Strategy<Value = BTreeMap<MessageKey, Receipt>> {
     btree_map((0..3_u16, 0..5_u64).prop_map(|(action, n)| MessageKey::new(action, n)), receipt, 0..5)
 }
 
+fn steps() -> impl Strategy<Value = Steps> {
+    vec((0..30_u64, 0..30_u64, -2..4_i64), 0..6).prop_map(|ranges| {
+        let mut steps = Steps::default();
+        ranges.into_iter().for_each(|(from, to, n)| steps.add(from, to, n));
+        steps
+    })
+}
+
+fn named() -> impl Strategy<Value = Named> {
+    (0..3_u16, 0..5_u64, any::<u32>()).prop_map(|(action, number, sent)| Named {
+        message: MessageKey::new(action, number),
+        sent: Timestamp::from_nanos(sent.into()),
+    })
+}
+
+fn coverage() -> impl Strategy<Value = BTreeMap<String, Coverage>> {
+    let one = (steps(), steps(), steps(), btree_map(0..30_u64, named(), 0..4))
+        .prop_map(|(watched, missed, aside, messages)| Coverage { watched, missed, aside, messages })
+        .prop_filter("an empty one is none", |coverage| !coverage.is_empty());
+    btree_map("[a-c]", one, 0..3)
+}
+
+fn examples() -> impl Strategy<Value = Examples> {
+    let example = (0..3_usize, 0..40_u64, 0..4_u64, "[a-c]", 0..9_u64, 0..3_u64);
+    vec(example, 0..25).prop_map(|all| {
+        let mut examples = Examples::default();
+        for (mishap, at, user, channel, first, more) in all {
+            let example = Example { at: Timestamp::from_nanos(at), user, channel, first, last: first + more };
+            examples.add(Mishap::ALL[mishap], example);
+        }
+        examples
+    })
+}
+
 /// An interval of a few series.
 pub(crate) fn interval() -> impl Strategy<Value = Interval> {
     let series = (0..Metric::ALL.len(), cohort()).prop_map(|(m, cohort)| Series { metric: Metric::ALL[m], cohort });
@@ -46,13 +81,19 @@ pub(crate) fn interval() -> impl Strategy<Value = Interval> {
         btree_map(counter, 1..1_000_u64, 0..6),
         btree_map(gauge, -1_000..1_000_i64, 0..6),
         receipts(),
+        (coverage(), 0..3_u64, examples()),
     )
-        .prop_map(|(start, length, histograms, counters, gauges, receipts)| Interval {
-            start: Some(Timestamp::from_nanos(u64::from(start))),
-            end: Some(Timestamp::from_nanos(u64::from(start) + length)),
-            histograms,
-            counters,
-            gauges,
-            receipts,
+        .prop_map(|(start, length, histograms, counters, gauges, receipts, (coverage, uncovered, examples))| {
+            Interval {
+                start: Some(Timestamp::from_nanos(u64::from(start))),
+                end: Some(Timestamp::from_nanos(u64::from(start) + length)),
+                histograms,
+                counters,
+                gauges,
+                receipts,
+                coverage,
+                uncovered,
+                examples,
+            }
         })
 }

@@ -45,7 +45,7 @@ proptest! {
                     samples += 2;
                     deliveries += 1;
                     counts += [due, sent].iter().filter(|v| !(0..=60_000_000).contains(*v)).count() as u64;
-                    shared.with(|r| r.record_delivery(MessageKey::new(1, number), cohort, due, sent));
+                    shared.with(|r| r.record_delivery(MessageKey::new(1, number), None, cohort, due, sent));
                 }
                 Call::Count(counter, n) => {
                     counts += n;

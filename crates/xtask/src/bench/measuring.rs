@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use measure::{Clock, Course, Estimate, Interval, MessageKey, Metric, Offset, Recorder, Series, Timestamp};
+use measure::{Clock, Course, Estimate, Interval, MessageKey, Metric, Offset, Place, Recorder, Series, Timestamp};
 
 use super::{Aim, Figure};
 
@@ -75,7 +75,8 @@ pub(super) fn record_delivery() -> Figure {
                 micros = micros.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let latency = i64::from(500 + (micros >> 17));
                 let message = black_box(MessageKey::new(0, number));
-                recorder.record_delivery(message, (micros >> 31) as u16, latency, latency - 50);
+                let place = black_box(Some(Place { channel: 0, number, sent: start }));
+                recorder.record_delivery(message, place, (micros >> 31) as u16, latency, latency - 50);
             }
             if number % MESSAGES == MESSAGES - 1 {
                 black_box(recorder.take(clock.now()));
@@ -128,7 +129,7 @@ fn interval_of(worker: u32) -> Interval {
         micros = micros.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let latency = i64::from(500 + (micros >> 17));
         let message = MessageKey::new(0, u64::from(n % 20));
-        recorder.record_delivery(message, (n & 1) as u16, latency, latency - 50);
+        recorder.record_delivery(message, None, (n & 1) as u16, latency, latency - 50);
         if n % 100 == 0 {
             recorder.record(Series { metric: Metric::Send, cohort: Some(0) }, latency);
             recorder.record(Metric::Lag, latency / 100);
