@@ -1,5 +1,7 @@
 //! What one user got of one channel, exactly: every number received, as ranges.
 
+use measure::{Covered, Mishap};
+
 /// What a step adds to the counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -25,6 +27,47 @@ impl std::ops::AddAssign for Tally {
         self.duplicated += other.duplicated;
         self.reordered += other.reordered;
         self.recovered += other.recovered;
+    }
+}
+
+/// What befell a stretch of a channel's events, for the account by event and for examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// What they were to the user.
+    Covered(Covered),
+    /// What went wrong with them.
+    Mishap(Mishap),
+}
+
+/// A stretch of a channel's events and what befell it: (what, first, last), both included. Of a late event, `last` is the
+/// highest number that had come before it.
+pub(crate) type Note = (What, u64, u64);
+
+/// Notes of a step; nearly always there are none, and then this costs nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes(Vec<Note>);
+
+impl Notes {
+    fn covered(&mut self, covered: Covered, first: u64, last: u64) {
+        self.0.push((What::Covered(covered), first, last));
+    }
+
+    fn mishap(&mut self, mishap: Mishap, first: u64, last: u64) {
+        self.0.push((What::Mishap(mishap), first, last));
+    }
+
+    fn missed(&mut self, first: u64, last: u64) {
+        self.covered(Covered::Missed, first, last);
+        self.mishap(Mishap::Lost, first, last);
+    }
+}
+
+impl IntoIterator for Notes {
+    type Item = Note;
+    type IntoIter = std::vec::IntoIter<Note>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 
@@ -72,40 +115,45 @@ impl Account {
     }
 
     /// An event came over the socket.
-    pub(crate) fn receive(&mut self, seq: u64) -> Tally {
+    pub(crate) fn receive(&mut self, seq: u64, notes: &mut Notes) -> Tally {
         let highest = self.highest();
         if self.base.is_some_and(|base| seq <= base) {
             // From before watching began, which nobody expects: it is in no count.
             return Tally::default();
         }
         if !self.insert(seq) {
+            notes.mishap(Mishap::Duplicated, seq, seq);
             return Tally { duplicated: 1, ..Tally::default() };
         }
         let reordered = u64::from(seq < highest);
+        if reordered > 0 {
+            notes.mishap(Mishap::Reordered, seq, highest);
+        }
         Tally { delivered: u64::from(self.base.is_some()), reordered, ..Tally::default() }
     }
 
     /// `/sync` brought an event. It counts if the socket had not brought it and will not.
-    pub(crate) fn recover(&mut self, seq: u64) -> Tally {
+    pub(crate) fn recover(&mut self, seq: u64, notes: &mut Notes) -> Tally {
         let wanted = self.base.is_some_and(|base| seq > base) && seq <= self.floor;
         if wanted && self.insert(seq) {
+            notes.covered(Covered::Recovered, seq, seq);
             return Tally { delivered: 1, recovered: 1, ..Tally::default() };
         }
         Tally::default()
     }
 
     /// Watching was answered with the channel's number: it begins, or goes on after a reconnect.
-    pub(crate) fn watch(&mut self, seq: u64) -> Tally {
+    pub(crate) fn watch(&mut self, seq: u64, notes: &mut Notes) -> Tally {
         if self.base.is_none() {
-            return self.begin(seq);
+            return self.begin(seq, notes);
         }
         let mut tally = Tally::default();
         if seq < self.before {
             // The server has forgotten what it had sent: this is another channel under the same name.
-            tally = self.settle(self.before);
+            tally = self.settle(self.before, notes);
             let since: Vec<_> = std::mem::take(&mut self.ahead);
             *self = Self { ahead: since, ..Self::default() };
-            tally += self.begin(seq);
+            tally += self.begin(seq, &mut Notes::default());
             // What came since the reconnect was counted when it came, or taken for a repeat.
             tally.delivered = 0;
             return tally;
@@ -114,12 +162,15 @@ impl Account {
         tally
     }
 
-    fn begin(&mut self, seq: u64) -> Tally {
+    fn begin(&mut self, seq: u64, notes: &mut Notes) -> Tally {
         // Events can overtake the answer.
         let early = std::mem::take(&mut self.ahead);
         (self.base, self.contiguous, self.floor) = (Some(seq), seq, seq);
         let mut delivered = 0;
         for (from, to) in early {
+            if from <= seq {
+                notes.covered(Covered::Outside, from, to.min(seq));
+            }
             if to > seq {
                 let from = from.max(seq + 1);
                 delivered += to - from + 1;
@@ -131,22 +182,43 @@ impl Account {
     }
 
     /// The connection is lost.
-    pub(crate) fn disconnect(&mut self) {
+    pub(crate) fn disconnect(&mut self, notes: &mut Notes) {
         if self.base.is_some() {
             self.before = self.highest();
         } else {
-            // What came early was of a watching that never began.
-            self.ahead.clear();
+            self.forget(notes);
         }
     }
 
-    /// Watching has ended at `end` (or later, if something later was received): what was expected, and what is lost.
-    pub(crate) fn settle(&self, end: u64) -> Tally {
-        let Some(base) = self.base else { return Tally::default() };
-        let expected = end.max(self.highest()).saturating_sub(base);
-        let ahead: u64 = self.ahead.iter().map(|(from, to)| to - from + 1).sum();
-        let delivered = self.contiguous - base + ahead;
-        Tally { expected, lost: expected - delivered, ..Tally::default() }
+    /// What came early was of a watching that never began.
+    fn forget(&mut self, notes: &mut Notes) {
+        self.ahead.drain(..).for_each(|(from, to)| notes.covered(Covered::Outside, from, to));
+    }
+
+    /// Watching has ended at `end` (or later, if something later was received): what was expected, and what is lost. The
+    /// account is of no use after that.
+    pub(crate) fn settle(&mut self, end: u64, notes: &mut Notes) -> Tally {
+        let Some(base) = self.base else {
+            self.forget(notes);
+            return Tally::default();
+        };
+        let end = end.max(self.highest());
+        if end > base {
+            notes.covered(Covered::Watched, base + 1, end);
+        }
+        let (mut lost, mut there) = (0, self.contiguous);
+        let mut hole = |there: u64, last: u64| {
+            if last > there {
+                lost += last - there;
+                notes.missed(there + 1, last);
+            }
+        };
+        for (from, to) in &self.ahead {
+            hole(there, from - 1);
+            there = *to;
+        }
+        hole(there, end);
+        Tally { expected: end - base, lost, ..Tally::default() }
     }
 
     /// False if it was there already.
@@ -185,7 +257,7 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::{HashMap, HashSet};
 
     use proptest::prelude::*;
 
@@ -194,24 +266,24 @@ mod tests {
     #[test]
     fn events_may_overtake_the_answer() {
         let mut a = Account::default();
-        assert_eq!(a.receive(9).delivered, 0, "not known yet whether it counts");
-        a.receive(10);
-        assert_eq!(a.watch(9).delivered, 1);
+        assert_eq!(a.receive(9, &mut Notes::default()).delivered, 0, "not known yet whether it counts");
+        a.receive(10, &mut Notes::default());
+        assert_eq!(a.watch(9, &mut Notes::default()).delivered, 1);
         assert_eq!((a.contiguous(), a.highest()), (10, 10));
-        assert_eq!(a.receive(10).duplicated, 1);
-        assert_eq!(a.settle(12), Tally { expected: 3, lost: 2, ..Tally::default() });
+        assert_eq!(a.receive(10, &mut Notes::default()).duplicated, 1);
+        assert_eq!(a.settle(12, &mut Notes::default()), Tally { expected: 3, lost: 2, ..Tally::default() });
     }
 
     #[test]
     fn a_server_that_forgot_begins_a_new_count() {
-        let mut a = Account::default();
-        a.watch(100);
-        a.receive(101);
-        a.receive(103);
-        a.disconnect();
-        let tally = a.watch(2);
+        let (mut a, notes) = (Account::default(), &mut Notes::default());
+        a.watch(100, notes);
+        a.receive(101, notes);
+        a.receive(103, notes);
+        a.disconnect(notes);
+        let tally = a.watch(2, notes);
         assert_eq!((tally.expected, tally.lost), (3, 1));
-        assert_eq!(a.receive(3).delivered, 1);
+        assert_eq!(a.receive(3, notes).delivered, 1);
     }
 
     #[derive(Clone, Debug)]
@@ -230,6 +302,23 @@ mod tests {
         floor: u64,
     }
 
+    /// Of each event: watched, missed, aside, and how often something went wrong with it.
+    fn by_event(notes: Notes) -> HashMap<u64, [i64; 4]> {
+        let mut events: HashMap<u64, [i64; 4]> = HashMap::new();
+        for (what, first, last) in notes {
+            let (place, n, last) = match what {
+                What::Covered(Covered::Watched) => (0, 1, last),
+                What::Covered(Covered::Missed) => (1, 1, last),
+                What::Covered(Covered::Recovered) => (2, 1, last),
+                What::Covered(Covered::Outside) => (2, -1, last),
+                What::Mishap(Mishap::Reordered) => (3, 1, first),
+                What::Mishap(_) => (3, 1, last),
+            };
+            (first..=last).for_each(|seq| events.entry(seq).or_default()[place] += n);
+        }
+        events
+    }
+
     proptest! {
         #[test]
         fn the_account_equals_sets(
@@ -242,34 +331,40 @@ mod tests {
             ], 0..120),
             end in 0_u64..90,
         ) {
-            let (mut a, mut total) = (Account::default(), Tally::default());
+            let (mut a, mut total, mut notes) = (Account::default(), Tally::default(), Notes::default());
+            let mut over_socket: HashMap<u64, i64> = HashMap::new();
             let mut model = Model { highest: 0, ..Model::default() };
             for seq in early {
-                total += a.receive(seq);
+                let tally = a.receive(seq, &mut notes);
+                // As a worker does that doesn't know yet whether it is watching.
+                *over_socket.entry(seq).or_default() += i64::from(tally.duplicated == 0);
+                total += tally;
                 if !model.got.insert(seq) { model.tally.duplicated += 1 }
                 else if seq < model.highest { model.tally.reordered += 1 }
                 model.highest = model.highest.max(seq);
             }
-            total += a.watch(base);
+            total += a.watch(base, &mut notes);
             model.got.retain(|seq| *seq > base);
             (model.highest, model.floor) = (model.highest.max(base), base);
             for step in steps {
                 match step {
                     Step::Receive(seq) => {
-                        total += a.receive(seq);
+                        let tally = a.receive(seq, &mut notes);
+                        *over_socket.entry(seq).or_default() += tally.delivered as i64;
+                        total += tally;
                         if seq <= base { continue }
                         if !model.got.insert(seq) { model.tally.duplicated += 1 }
                         else if seq < model.highest { model.tally.reordered += 1 }
                         model.highest = model.highest.max(seq);
                     }
                     Step::Reconnect(seq) => {
-                        a.disconnect();
+                        a.disconnect(&mut notes);
                         let seq = seq.max(model.highest);
-                        total += a.watch(seq);
+                        total += a.watch(seq, &mut notes);
                         model.floor = seq;
                     }
                     Step::Sync => for seq in a.contiguous() + 1..=model.floor + 3 {
-                        total += a.recover(seq);
+                        total += a.recover(seq, &mut notes);
                         if seq <= model.floor && model.got.insert(seq) { model.tally.recovered += 1; model.highest = model.highest.max(seq) }
                     }
                 }
@@ -277,13 +372,24 @@ mod tests {
                 prop_assert_eq!(a.is_behind(), !complete);
                 prop_assert_eq!(a.highest(), model.got.iter().copied().max().unwrap_or(base));
             }
-            total += a.settle(end);
+            total += a.settle(end, &mut notes);
             let end = end.max(a.highest());
             model.tally.expected = end - base;
             model.tally.delivered = model.got.len() as u64;
             model.tally.lost = (base + 1..=end).filter(|seq| !model.got.contains(seq)).count() as u64;
             prop_assert_eq!(total, model.tally);
             prop_assert_eq!(total.expected, total.delivered + total.lost);
+            let events = by_event(notes);
+            for seq in 0..100 {
+                let [watched, missed, aside, mishaps] = events.get(&seq).copied().unwrap_or_default();
+                let got = i64::from(model.got.contains(&seq));
+                prop_assert_eq!(watched, i64::from(seq > base && seq <= end), "{}", seq);
+                prop_assert_eq!(watched - missed, got, "{}", seq);
+                prop_assert_eq!(over_socket.get(&seq).copied().unwrap_or_default() + aside, got, "receipts of {}", seq);
+                prop_assert!(mishaps >= missed);
+            }
+            let mishaps: i64 = events.values().map(|counts| counts[3]).sum();
+            prop_assert_eq!(mishaps as u64, total.lost + total.duplicated + total.reordered);
         }
     }
 }

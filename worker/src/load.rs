@@ -220,7 +220,12 @@ impl Load {
             let channels = &mut world.channels;
             world.users[local as usize].get_or_insert_with(|| {
                 let scenario = &self.plan.scenario;
-                let watched = scenario.channels_of(user).into_iter().map(|c| channels.intern(scenario.cid(c)));
+                let watched = scenario.channels_of(user).into_iter().map(|c| {
+                    let name = scenario.cid(c);
+                    let channel = channels.intern(name.clone());
+                    self.book.channel(channel, &name);
+                    channel
+                });
                 Box::new(Seat { user: User::new(user, cohort, watched), socket: None, turned_away: 0, rejoin: None })
             });
         }
@@ -277,7 +282,7 @@ impl Load {
     pub(crate) fn frame(self: &Rc<Self>, local: Local, epoch: u32, bytes: &[u8], sent: usize, at: Timestamp) {
         let world = &mut *self.world.borrow_mut();
         let Some(seat) = world.users[local as usize].as_mut() else { return };
-        let cohort = seat.user.cohort;
+        let (user, cohort) = (seat.user.index, seat.user.cohort);
         let Some(head) = world.frames.head(bytes, &mut world.channels) else {
             return self.book.unreadable(cohort, sent);
         };
@@ -291,11 +296,11 @@ impl Load {
         self.book.frame(cohort, sent, &head, effects.fresh, at);
         if effects.actions.is_empty() {
             // The hot path: nothing to be done but counted.
-            return self.book.tally(cohort, effects.tally);
+            return self.book.account(user, cohort, effects.tally, effects.notes, at);
         }
         // Actions may look at the world themselves.
         let me = Rc::clone(self);
-        tokio::task::spawn_local(async move { me.carry_out(local, cohort, (was_online, online), effects, at) });
+        tokio::task::spawn_local(async move { me.carry_out(local, (user, cohort), (was_online, online), effects, at) });
     }
 
     /// Something happened to a user.
@@ -310,21 +315,21 @@ impl Load {
             let Some(seat) = world.users.get_mut(local as usize).and_then(Option::as_mut) else { return };
             let before = seat.user.is_online();
             let effects = seat.user.step(event, random);
-            (seat.user.cohort, (before, seat.user.is_online()), effects)
+            ((seat.user.index, seat.user.cohort), (before, seat.user.is_online()), effects)
         };
-        let (cohort, online, effects) = stepped;
-        self.carry_out(local, cohort, online, effects, due);
+        let (who, online, effects) = stepped;
+        self.carry_out(local, who, online, effects, due);
     }
 
     fn carry_out(
         self: &Rc<Self>,
         local: Local,
-        cohort: Cohort,
+        (user, cohort): (u64, Cohort),
         (before, now): (bool, bool),
         effects: Effects,
         due: Timestamp,
     ) {
-        self.book.tally(cohort, effects.tally);
+        self.book.account(user, cohort, effects.tally, effects.notes, self.book.now());
         self.book.add(Gauge::Watching, Some(cohort), effects.watching);
         let by = i64::from(now) - i64::from(before);
         self.book.add(Gauge::UsersConnected, Some(cohort), by);

@@ -4,13 +4,16 @@ use std::cell::RefCell;
 
 use agent::Known;
 use client::{CallError, Closed, ConnectError, Timings};
-use measure::{Clock, Cohort, Counter, Course, Gauge, MessageKey, Metric, Recorder, Series, SharedRecorder, Timestamp};
+use measure::{
+    Clock, Cohort, Counter, Course, Gauge, MessageKey, Metric, Place, Recorder, Series, SharedRecorder, Timestamp,
+};
 use scenarios::model::ActionKind;
 use tokio::sync::watch;
 use wire::Stamp;
 
-use crate::account::Tally;
+use crate::account::{Note, Tally, What};
 use crate::frames::Head;
+use crate::user::ChannelId;
 
 /// A thread's recorder, and what it takes to stamp by run time.
 #[derive(Debug)]
@@ -113,7 +116,10 @@ impl Book {
             r.count(Counter::MessagesReceived, Some(cohort), 1);
             if let Some(Stamp { action, number, due, sent }) = head.stamp {
                 let since = |then| at.micros_since(Timestamp::from_nanos(then));
-                r.record_delivery(MessageKey::new(action, number), cohort, since(due), since(sent));
+                let place = head.channel.zip(head.seq);
+                let sent_at = Timestamp::from_nanos(sent);
+                let place = place.map(|(channel, number)| Place { channel, number, sent: sent_at });
+                r.record_delivery(MessageKey::new(action, number), place, cohort, since(due), since(sent));
             }
         });
     }
@@ -126,11 +132,24 @@ impl Book {
         });
     }
 
-    /// Adds to the account of events.
-    pub(crate) fn tally(&self, cohort: Cohort, tally: Tally) {
-        if tally == Tally::default() {
+    /// A channel's number in notes, and its name.
+    pub(crate) fn channel(&self, channel: ChannelId, name: &str) {
+        self.recorder.with(|r| r.channel(channel, name));
+    }
+
+    /// Adds to the account of events, at once for users and for events: an interval has both or none.
+    pub(crate) fn account(
+        &self,
+        user: u64,
+        cohort: Cohort,
+        tally: Tally,
+        notes: Vec<(ChannelId, Note)>,
+        at: Timestamp,
+    ) {
+        if tally == Tally::default() && notes.is_empty() {
             return;
         }
+        let at = self.run_time(at);
         let counts = [
             (Counter::Expected, tally.expected),
             (Counter::Delivered, tally.delivered),
@@ -142,6 +161,12 @@ impl Book {
         self.recorder.with(|r| {
             for (counter, n) in counts.into_iter().filter(|(_, n)| *n > 0) {
                 r.count(counter, Some(cohort), n);
+            }
+            for (channel, (what, first, last)) in notes {
+                match what {
+                    What::Covered(covered) => r.cover(channel, covered, first, last),
+                    What::Mishap(mishap) => r.example(mishap, at, user, channel, (first, last)),
+                }
             }
         });
     }

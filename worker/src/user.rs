@@ -10,7 +10,7 @@ use measure::Cohort;
 use smallvec::SmallVec;
 use wire::backoff::reconnect_delay;
 
-use crate::account::{Account, Tally};
+use crate::account::{Account, Note, Notes, Tally};
 
 /// How long a user that leaves waits for what is still on its way.
 pub(crate) const SETTLE: Duration = Duration::from_secs(10);
@@ -82,8 +82,16 @@ pub(crate) struct Effects {
     pub(crate) watching: i64,
     /// Whether the event is one that the user had not got before.
     pub(crate) fresh: bool,
+    /// What befell which events; nearly always nothing.
+    pub(crate) notes: Vec<(ChannelId, Note)>,
     /// What is to be done, in order.
     pub(crate) actions: SmallVec<[Action; 1]>,
+}
+
+impl Effects {
+    fn note(&mut self, channel: ChannelId, notes: Notes) {
+        self.notes.extend(notes.into_iter().map(|note| (channel, note)));
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,7 +287,9 @@ impl User {
         for seat in &mut self.seats {
             effects.watching -= i64::from(seat.watch == Watch::Yes);
             seat.watch = Watch::No;
-            seat.account.disconnect();
+            let mut notes = Notes::default();
+            seat.account.disconnect(&mut notes);
+            effects.note(seat.channel, notes);
         }
         self.syncing = false;
         self.failures = self.failures.saturating_add(1);
@@ -298,7 +308,9 @@ impl User {
     fn frame(&mut self, channel: ChannelId, seq: u64, effects: &mut Effects) {
         if let Some(seat) = self.seat(channel) {
             let began = seat.account.has_begun();
-            effects.tally = seat.account.receive(seq);
+            let mut notes = Notes::default();
+            effects.tally = seat.account.receive(seq, &mut notes);
+            effects.note(channel, notes);
             effects.fresh = effects.tally.delivered > 0 || (!began && effects.tally.duplicated == 0);
             if self.exit != Exit::No {
                 self.settle_if_complete(effects);
@@ -313,7 +325,9 @@ impl User {
         }
         seat.watch = Watch::Yes;
         effects.watching += 1;
-        effects.tally = seat.account.watch(seq);
+        let mut notes = Notes::default();
+        effects.tally = seat.account.watch(seq, &mut notes);
+        effects.note(channel, notes);
         if self.exit != Exit::No {
             self.settle_if_complete(effects);
         }
@@ -347,7 +361,9 @@ impl User {
         self.syncing = false;
         for &(channel, seq) in events {
             if let Some(seat) = self.seat(channel) {
-                effects.tally += seat.account.recover(seq);
+                let mut notes = Notes::default();
+                effects.tally += seat.account.recover(seq, &mut notes);
+                effects.note(channel, notes);
             }
         }
         if self.exit != Exit::No {
@@ -404,7 +420,9 @@ impl User {
     /// Ends the visit: what is not there now is lost.
     fn settle(&mut self, effects: &mut Effects) {
         for seat in &mut self.seats {
-            effects.tally += seat.account.settle(seat.end.unwrap_or_default());
+            let mut notes = Notes::default();
+            effects.tally += seat.account.settle(seat.end.unwrap_or_default(), &mut notes);
+            effects.note(seat.channel, notes);
             effects.watching -= i64::from(seat.watch == Watch::Yes);
             (seat.watch, seat.account) = (Watch::No, Account::default());
         }

@@ -2,11 +2,12 @@
 //! truth.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 
-use measure::SplitMix64;
+use measure::{Covered, Mishap, SplitMix64};
 
 use super::*;
+use crate::account::What;
 
 /// What is on its way to the user: delivered when its time comes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +60,10 @@ struct World {
     truth: Vec<Truth>,
     faults: bool,
     total: Tally,
+    /// By channel and number: watched, missed, and deliveries, which are receipts and what these don't tell.
+    events: HashMap<(ChannelId, u64), [i64; 3]>,
+    /// Examples of each mishap, as events.
+    mishaps: [u64; 3],
     watching: i64,
     left: bool,
 }
@@ -79,6 +84,8 @@ impl World {
             truth: (0..channels).map(|_| Truth::default()).collect(),
             faults,
             total: Tally::default(),
+            events: HashMap::new(),
+            mishaps: [0; 3],
             watching: 0,
             left: false,
         }
@@ -96,11 +103,29 @@ impl World {
 
     fn step(&mut self, event: Event) {
         let random = self.random.next_unit();
+        let mut frame = None;
         if let Event::Frame { channel, seq, .. } = event {
             self.truth[channel as usize].got.insert(seq);
+            frame = Some((channel, seq));
         }
-        let effects = self.user.step(event, random);
+        let mut effects = self.user.step(event, random);
         self.total += effects.tally;
+        if let Some(receipt) = frame.filter(|_| effects.fresh) {
+            self.events.entry(receipt).or_default()[2] += 1;
+        }
+        for (channel, (what, first, last)) in std::mem::take(&mut effects.notes) {
+            let (place, n) = match what {
+                What::Covered(Covered::Watched) => (0, 1),
+                What::Covered(Covered::Missed) => (1, 1),
+                What::Covered(Covered::Recovered) => (2, 1),
+                What::Covered(Covered::Outside) => (2, -1),
+                What::Mishap(mishap) => {
+                    self.mishaps[mishap as usize] += if mishap == Mishap::Lost { last - first + 1 } else { 1 };
+                    continue;
+                }
+            };
+            (first..=last).for_each(|seq| self.events.entry((channel, seq)).or_default()[place] += n);
+        }
         self.watching += effects.watching;
         for action in effects.actions {
             self.perform(action);
@@ -266,6 +291,17 @@ impl World {
     }
 }
 
+/// The account by event is the account by user, and says of each event what receipts say.
+fn agrees_by_event(world: &World, seed: u64) {
+    let sum = |place: usize| world.events.values().map(|counts| counts[place]).sum::<i64>() as u64;
+    let total = world.total;
+    assert_eq!((sum(0), sum(1), sum(2)), (total.expected, total.lost, total.delivered), "seed {seed}");
+    for (event, [watched, missed, delivered]) in &world.events {
+        assert_eq!(watched - missed, *delivered, "seed {seed}: {event:?}");
+    }
+    assert_eq!(world.mishaps, [total.lost, total.duplicated, total.reordered], "seed {seed}");
+}
+
 #[test]
 fn without_faults_nothing_is_lost_and_everybody_leaves() {
     for seed in 0..300 {
@@ -276,6 +312,7 @@ fn without_faults_nothing_is_lost_and_everybody_leaves() {
             assert!(world.left && !world.user.is_here() && world.watching == 0, "seed {seed}");
             assert!(total.expected > 0 && total.expected == total.delivered, "seed {seed}: {total:?}");
             assert_eq!((total.lost, total.duplicated, total.reordered, total.recovered), (0, 0, 0, 0), "seed {seed}");
+            agrees_by_event(&world, seed);
         }
     }
 }
@@ -303,6 +340,7 @@ fn with_faults_the_account_is_the_truth() {
         assert!((least..=most).contains(&total.delivered), "seed {seed}: {total:?}, {least} to {most}");
         assert!(total.recovered + socket_only <= total.delivered, "seed {seed}: {total:?}");
         assert!(total.expected <= expected, "seed {seed}: {total:?}, {expected}");
+        agrees_by_event(&world, seed);
         seen += total;
     }
     assert!(seen.lost > 0 && seen.duplicated > 0 && seen.reordered > 0 && seen.recovered > 0, "{seen:?}");
