@@ -15,6 +15,9 @@ use crate::spool::{Sealed, Spool};
 /// While there is no room in the spool, receipts are kept for so many messages; of more, only histograms and counts.
 const HELD_RECEIPTS_MAX: usize = 20_000;
 
+/// The same for the account by event: entries, a dozen bytes each on the wire.
+const HELD_COVERAGE_MAX: usize = 400_000;
+
 /// What a source has recorded, and what became of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
@@ -118,8 +121,16 @@ impl Ledger {
             .find(|(i, s)| s.finished && !s.goodbye_sent && !s.account.closed && !spool.has_next_of(*i))?;
         source.goodbye_sent = true;
         let (samples_by_metric, counts_by_counter) = (source.samples.clone(), source.counts.clone());
-        let Account { source, samples, counts, intervals: last_sequence, .. } = source.account.clone();
-        let goodbye = Goodbye { source, last_sequence, samples, counts, samples_by_metric, counts_by_counter };
+        let Account { source, samples, counts, intervals, receipts_dropped, .. } = source.account.clone();
+        let goodbye = Goodbye {
+            source,
+            last_sequence: intervals,
+            samples,
+            counts,
+            samples_by_metric,
+            counts_by_counter,
+            receipts_dropped,
+        };
         Some(shipment(Kind::Goodbye(goodbye)))
     }
 
@@ -188,6 +199,11 @@ fn longer(held: Interval, next: &Interval, receipts_dropped: &mut u64) -> Interv
     if sum.receipts.len() > HELD_RECEIPTS_MAX {
         *receipts_dropped += sum.receipts.len() as u64;
         sum.receipts.clear();
+    }
+    let entries: usize = sum.coverage.values().map(measure::Coverage::len).sum();
+    if entries > HELD_COVERAGE_MAX {
+        sum.uncovered += entries as u64;
+        sum.coverage.clear();
     }
     sum
 }

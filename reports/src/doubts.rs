@@ -3,8 +3,9 @@
 use measure::Counter;
 
 use crate::clocks;
-use crate::format::{count, duration_us, number};
-use crate::result::{RunResult, SourceInfo};
+use crate::format::{count, duration_us};
+use crate::lacking;
+use crate::result::RunResult;
 use crate::run::RunState;
 
 /// A host whose processors are busier than this share makes everything on it slower, the service under test included.
@@ -28,24 +29,26 @@ pub(crate) fn doubts(run: &RunState, result: &RunResult) -> Vec<String> {
         ));
     }
     clocks::doubts(result, &mut doubts);
-    lost_receivers(result, &mut doubts);
+    doubts.extend(lacking::words(&result.fanout));
+    by_event(result, &mut doubts);
     canaries(result, &mut doubts);
     doubts
 }
 
-/// Who is lost has receivers that nobody tells of: a message's last receiver may be one of them.
-fn lost_receivers(result: &RunResult, doubts: &mut Vec<String>) {
-    let lost: Vec<&SourceInfo> =
-        result.sources.iter().filter(|s| s.kind == "worker" && s.lost_at_s.is_some()).collect();
-    let Some(first) = lost.iter().filter_map(|s| s.lost_at_s).min_by(f64::total_cmp) else { return };
-    let names: Vec<&str> = lost.iter().map(|s| s.name.as_str()).collect();
-    let users = count(lost.iter().map(|s| s.users_planned).sum());
-    doubts.push(format!(
-        "The fan-out figures lack the {users} users of {} from {} s on: a message may have reached its first receiver \
-         earlier, and its last one later, than they say.",
-        names.join(", "),
-        number(first.max(0.0))
-    ));
+/// The account by event against that by user: two sums of the same visits, and receipts for a third.
+fn by_event(result: &RunResult, doubts: &mut Vec<String>) {
+    let (user, event) = (result.completeness, &result.by_event);
+    if event.agrees == Some(false) {
+        doubts.push(format!(
+            "User by user {} deliveries were expected and {} lost, event by event {} and {}; receipts say another thing of \
+             {} messages. One of these is wrong, perhaps because the service began to number its events anew.",
+            count(user.expected),
+            count(user.lost),
+            count(event.expected),
+            count(event.lost),
+            count(event.messages.differing)
+        ));
+    }
 }
 
 fn counted(run: &RunState, doubts: &mut Vec<String>) {
@@ -59,7 +62,6 @@ fn counted(run: &RunState, doubts: &mut Vec<String>) {
         "latency samples came out negative and count as 0, below all others: two clocks disagree by more than a message takes.",
     );
     say(run.total(Counter::Saturated), "latency samples were above 60 s and count as 60 s.");
-    say(run.fanout.late(), "deliveries came so late that the fan-out figures lack them; `delivery` has them.");
     say(run.repeats, "intervals were shipped again after a break, and counted once.");
 }
 

@@ -1,10 +1,12 @@
 //! The data plane: ingest, store, merge, verdict, render.
 
+mod by_event;
 mod cell;
 pub mod charts;
 mod clocks;
 mod close;
 pub mod compare;
+mod coverage;
 mod doubts;
 pub mod export;
 mod exposition;
@@ -17,6 +19,7 @@ mod hosts;
 mod ingest;
 mod journal;
 mod junit;
+mod lacking;
 mod latency;
 mod levels;
 mod live;

@@ -9,6 +9,7 @@ pub mod comparison;
 mod completeness;
 mod errors;
 mod everybody;
+mod examples;
 mod figure;
 mod flat;
 mod headline;

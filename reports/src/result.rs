@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod events;
+
+pub use events::{
+    ByEvent, EVENTS_VERSION, Example, Examples, FanoutInfo, Lacking, MISSED_MAX, MessageCounts, MissedEvent,
+};
+
 /// The version of the format; readers refuse another.
 pub const SCHEMA: &str = "throng.result/1";
 
@@ -37,8 +43,10 @@ pub struct RunResult {
     pub completeness: Completeness,
     /// The same by cohort.
     pub completeness_by_cohort: BTreeMap<String, Completeness>,
-    /// The first few events that were lost, duplicated or reordered, in words: user, channel, number.
-    pub loss_examples: Vec<String>,
+    /// The same by event, and the events that most users missed.
+    pub by_event: ByEvent,
+    /// The first few events that were lost, duplicated or reordered: user, channel, number.
+    pub examples: Examples,
     /// Latencies by metric name, over all cohorts.
     pub metrics: BTreeMap<String, Latency>,
     /// Latencies by cohort name, then metric name.
@@ -55,6 +63,8 @@ pub struct RunResult {
     pub phases: Vec<PhaseSpan>,
     /// Things that happened: losses, restarts, stops.
     pub events: Vec<EventInfo>,
+    /// Whether the fan-out figures have all receivers, and which they lack.
+    pub fanout: FanoutInfo,
     /// The slowest messages by last receiver, slowest first; at most ten.
     pub slowest_messages: Vec<SlowMessage>,
     /// Everything that shipped measurements.

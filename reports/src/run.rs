@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use measure::{Counter, Interval, Metric, Timestamp};
+use measure::{Counter, Examples, Interval, MessageKey, Metric, Timestamp};
 use proto::telemetry::{Goodbye, OpenRequest, SealedInterval, SourceHello};
 use scenarios::Scenario;
+use wire::Stamp;
 
+use crate::coverage::Coverages;
 use crate::fanout::{Fanout, Message};
 use crate::journal::Event;
 use crate::result::{EventInfo, Sides};
@@ -54,6 +56,10 @@ pub(crate) struct RunState {
     pub fanout: Fanout,
     /// One sample a settled message for each of the fan-out metrics.
     pub fanouts: Interval,
+    /// The account by event.
+    pub coverage: Coverages,
+    /// The first events that went wrong.
+    pub examples: Examples,
     /// What happened.
     pub events: Vec<EventInfo>,
     /// Intervals that came again.
@@ -74,6 +80,8 @@ impl RunState {
             totals: Interval::default(),
             fanout: Fanout::default(),
             fanouts: Interval::default(),
+            coverage: Coverages::default(),
+            examples: Examples::default(),
             events: Vec::new(),
             repeats: 0,
             watches,
@@ -171,9 +179,23 @@ impl RunState {
 
     /// The run up to its newest complete second; a cheap copy.
     pub(crate) fn snapshot(&self) -> Self {
-        let mut snapshot = self.clone();
-        snapshot.slots.truncate(self.complete);
-        snapshot
+        let mut slots = self.slots.clone();
+        slots.truncate(self.complete);
+        Self {
+            opened: self.opened.clone(),
+            sources: self.sources.clone(),
+            slots,
+            totals: self.totals.clone(),
+            fanout: self.fanout.clone(),
+            fanouts: self.fanouts.clone(),
+            // Large, and said of a run that is over only.
+            coverage: Coverages::default(),
+            examples: self.examples.clone(),
+            events: self.events.clone(),
+            watches: self.watches.clone(),
+            repeats: self.repeats,
+            complete: self.complete,
+        }
     }
 
     fn index(&mut self, name: &str) -> usize {
@@ -214,6 +236,8 @@ impl RunState {
         for (key, receipt) in &interval.receipts {
             self.fanout.add(*key, receipt, span.middle);
         }
+        self.coverage.add(&interval);
+        self.examples.merge(&interval.examples);
         self.slots.add(index, span, &interval);
         Arc::make_mut(&mut self.watches).add(span.middle, &interval);
         let Interval { start, end, histograms, counters, .. } = interval;
@@ -311,6 +335,15 @@ impl RunState {
         }
         sides.retain(|_, sides| sides.recorded > 0 || sides.shown > 0);
         sides
+    }
+
+    /// The id that a message of the run has at the service.
+    pub(crate) fn message_id(&self, key: MessageKey) -> String {
+        let OpenRequest { bundled, run, .. } = &self.opened.request;
+        match key.action() {
+            Stamp::CANARY => format!("canary-{}", key.number()),
+            action => self.opened.scenario.message_id(action, key.number(), (!bundled).then_some(run.as_str())),
+        }
     }
 
     /// One counter over the whole run.

@@ -54,7 +54,7 @@ fn info(run: &RunState, close: Option<&CloseRequest>, index: usize, source: &Sou
 }
 
 /// What it said that it is; of one that never said anything, what its name says.
-fn kind(source: &Source) -> String {
+pub(crate) fn kind(source: &Source) -> String {
     match source.hello.kind.as_str() {
         "" => source.name().split('-').next().unwrap_or_default().to_owned(),
         kind => kind.to_owned(),

@@ -8,11 +8,11 @@ use wire::Stamp;
 
 use crate::latency::{by_metric, numbers};
 use crate::result::{
-    Completeness, EventInfo, Latency, Outcome, PhaseSpan, RunResult, SCHEMA, ScenarioInfo, SlowMessage, UserCounts,
-    VerdictInfo,
+    Completeness, EventInfo, FanoutInfo, Latency, Outcome, PhaseSpan, RunResult, SCHEMA, ScenarioInfo, SlowMessage,
+    UserCounts, VerdictInfo,
 };
 use crate::run::RunState;
-use crate::{clocks, doubts, hosts, sources, thresholds, timeline, verdict};
+use crate::{by_event, clocks, doubts, hosts, lacking, sources, thresholds, timeline, verdict};
 
 /// Metrics that are named in every result, measured or not, because scripts rely on them.
 const ALWAYS: [Metric; 5] = [Metric::Connect, Metric::Send, Metric::Delivery, Metric::Lag, Metric::FanoutLast];
@@ -37,6 +37,7 @@ fn measured(run: &RunState, close: Option<&CloseRequest>) -> RunResult {
     let ended_s = close.map_or(0.0, |close| run.since_start(close.ended_ns));
     let duration_s = if ended_s > 0.0 { ended_s } else { shipped_s };
     let timeline = timeline::timeline(run);
+    let (by_event, examples) = by_event::tell(run, close.is_some());
     let mut result = RunResult {
         schema: SCHEMA.to_owned(),
         run: request.run.clone(),
@@ -65,11 +66,14 @@ fn measured(run: &RunState, close: Option<&CloseRequest>) -> RunResult {
         slowest_messages: slowest(run),
         sources: sources::sources(run, close),
         hosts: hosts::hosts(run),
-        loss_examples: Vec::new(),
+        by_event,
+        examples,
+        fanout: FanoutInfo::default(),
         conservation: run.conservation(),
         doubts: Vec::new(),
     };
     clocks::bound(run, &mut result);
+    result.fanout = lacking::lacking(run, &result.sources);
     result.doubts = doubts::doubts(run, &result);
     result
 }

@@ -139,9 +139,10 @@ impl Hub {
                 ids.insert(message.heard.id.clone());
             }
             channel.seq += 1;
-            self.ledger.heard(message.heard.clone(), channel.watchers.len() as u64);
+            self.ledger.heard(message.heard.clone(), channel.seq, channel.watchers.len() as u64);
             let cid: Arc<str> = message.heard.cid.as_str().into();
-            let delivery = Delivery { frame: frame(channel.seq), cid, stamp: message.stamp, came: message.came };
+            let number = channel.seq;
+            let delivery = Delivery { frame: frame(number), cid, number, stamp: message.stamp, came: message.came };
             for watcher in &channel.watchers {
                 let number = *deliveries;
                 *deliveries += 1;

@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use measure::{MessageKey, Timestamp};
-use wire::Stamp;
+use measure::{MessageKey, Mishap, Timestamp};
+
+use crate::outlet::Delivery;
 
 /// Deliveries whose latency is kept one by one; 8 bytes each. Later ones are counted, and the truth says that it is not
 /// whole.
 const SAMPLES_MAX: usize = 8_000_000;
 /// Messages that are remembered by their ids.
 const HEARD_MAX: usize = 1_000_000;
+
+/// Events that went wrong that are kept one by one.
+const WRONG_MAX: usize = 1_000_000;
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -48,6 +52,17 @@ pub struct Heard {
     pub stamp: Option<(u16, u64, u64)>,
 }
 
+/// What became of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fate {
+    /// Its id.
+    pub id: String,
+    /// Who watched its channel when it was numbered.
+    pub deliveries: u64,
+    /// How many of them had it written to them.
+    pub written: u64,
+}
+
 /// All that the target did, as of now.
 #[derive(Clone, Debug, Default)]
 pub struct Truth {
@@ -61,6 +76,10 @@ pub struct Truth {
     pub since_came: Vec<i64>,
     /// Messages in the order in which they came.
     pub heard: Vec<Heard>,
+    /// What became of each, by channel and number there.
+    pub events: BTreeMap<(String, u64), Fate>,
+    /// What went wrong: how, for which user, in which channel, with which number.
+    pub wrong: BTreeSet<(Mishap, String, String, u64)>,
     /// Who connected.
     pub users: BTreeSet<String>,
     /// Whether every delivery's latency was kept.
@@ -85,6 +104,16 @@ impl Truth {
         let mut all: Vec<i64> = self.since_due.values().filter_map(of).collect();
         all.sort_unstable();
         all
+    }
+}
+
+impl Truth {
+    fn went_wrong(&mut self, mishap: Mishap, user: &str, cid: &str, number: u64) {
+        if self.wrong.len() < WRONG_MAX {
+            self.wrong.insert((mishap, user.to_owned(), cid.to_owned(), number));
+        } else {
+            self.whole = false;
+        }
     }
 }
 
@@ -119,13 +148,16 @@ impl Ledger {
         self.with(|t| t.users.insert(user.to_owned()));
     }
 
-    /// A message came, to be delivered so often.
-    pub(crate) fn heard(&self, heard: Heard, deliveries: u64) {
+    /// A message came, got this number in its channel, and is to be delivered so often.
+    pub(crate) fn heard(&self, heard: Heard, number: u64, deliveries: u64) {
         self.with(|t| {
             t.counts.messages += 1;
             t.counts.deliveries += deliveries;
             if t.heard.len() < HEARD_MAX {
+                t.events.insert((heard.cid.clone(), number), Fate { id: heard.id.clone(), deliveries, written: 0 });
                 t.heard.push(heard);
+            } else {
+                t.whole = false;
             }
         });
     }
@@ -136,15 +168,18 @@ impl Ledger {
     }
 
     /// A delivery was written, for the first time.
-    pub(crate) fn written(&self, stamp: Option<&Stamp>, came: Timestamp, at: Timestamp, swapped: bool) {
+    pub(crate) fn written(&self, delivery: &Delivery, at: Timestamp) {
+        let Delivery { stamp, came, .. } = delivery;
         self.with(|t| {
             t.counts.written += 1;
-            t.counts.swapped += u64::from(swapped);
+            if let Some(fate) = t.events.get_mut(&(delivery.cid.to_string(), delivery.number)) {
+                fate.written += 1;
+            }
             if t.since_came.len() >= SAMPLES_MAX {
                 t.whole = false;
                 return;
             }
-            t.since_came.push(at.micros_since(came));
+            t.since_came.push(at.micros_since(*came));
             if let Some(stamp) = stamp {
                 let key = MessageKey::new(stamp.action, stamp.number);
                 t.since_due.entry(key).or_default().push(at.micros_since(Timestamp::from_nanos(stamp.due)));
@@ -152,14 +187,28 @@ impl Ledger {
         });
     }
 
+    /// A delivery was written after a later one.
+    pub(crate) fn swapped(&self, user: &str, cid: &str, number: u64) {
+        self.with(|t| {
+            t.counts.swapped += 1;
+            t.went_wrong(Mishap::Reordered, user, cid, number);
+        });
+    }
+
     /// A delivery was written again.
-    pub(crate) fn duplicated(&self) {
-        self.with(|t| t.counts.duplicated += 1);
+    pub(crate) fn duplicated(&self, user: &str, cid: &str, number: u64) {
+        self.with(|t| {
+            t.counts.duplicated += 1;
+            t.went_wrong(Mishap::Duplicated, user, cid, number);
+        });
     }
 
     /// A delivery was left out.
-    pub(crate) fn dropped(&self) {
-        self.with(|t| t.counts.dropped += 1);
+    pub(crate) fn dropped(&self, user: &str, cid: &str, number: u64) {
+        self.with(|t| {
+            t.counts.dropped += 1;
+            t.went_wrong(Mishap::Lost, user, cid, number);
+        });
     }
 
     /// A delivery's connection is gone.
@@ -170,6 +219,9 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use wire::Stamp;
+
     use super::*;
 
     #[test]
@@ -186,7 +238,9 @@ mod tests {
         let at = |micros: u64| Timestamp::from_nanos(micros * 1_000);
         for micros in [900, 300, 700] {
             let stamp = Stamp { action: 2, number: 5, due: 100_000, sent: 0 };
-            ledger.written(Some(&stamp), at(250), at(micros), false);
+            let delivery =
+                Delivery { frame: Bytes::new(), cid: "a:b".into(), number: 1, stamp: Some(stamp), came: at(250) };
+            ledger.written(&delivery, at(micros));
         }
         let truth = ledger.truth();
         assert_eq!(truth.pooled(), [200, 600, 800]);

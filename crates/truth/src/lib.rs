@@ -24,5 +24,5 @@ mod told;
 
 pub use config::{Config, OneIn, StallSpec};
 pub use delay::{Delay, NotUnderstood};
-pub use ledger::{Counts, Heard, Ledger, Truth, quantile};
+pub use ledger::{Counts, Fate, Heard, Ledger, Truth, quantile};
 pub use server::{Bound, TestTarget};

@@ -23,6 +23,8 @@ pub(crate) struct Delivery {
     pub(crate) frame: Bytes,
     /// Its channel.
     pub(crate) cid: Arc<str>,
+    /// Its number there.
+    pub(crate) number: u64,
     /// Its message's stamp, if that is throng's.
     pub(crate) stamp: Option<Stamp>,
     /// When its message came.
@@ -36,7 +38,7 @@ enum What {
     Plain,
     First(Delivery),
     Swapped(Delivery),
-    Repeat,
+    Repeat(Delivery),
 }
 
 #[derive(Debug)]
@@ -79,6 +81,8 @@ impl Held {
 #[derive(Debug)]
 pub(crate) struct Outlet {
     stream: Arc<TcpStream>,
+    /// Whose connection it is.
+    user: String,
     ledger: Arc<Ledger>,
     clock: Clock,
     line: Mutex<Line>,
@@ -87,8 +91,8 @@ pub(crate) struct Outlet {
 }
 
 impl Outlet {
-    pub(crate) fn new(stream: Arc<TcpStream>, ledger: Arc<Ledger>, clock: Clock) -> Self {
-        Self { stream, ledger, clock, line: Mutex::default(), stuck: Notify::new() }
+    pub(crate) fn new(stream: Arc<TcpStream>, user: String, ledger: Arc<Ledger>, clock: Clock) -> Self {
+        Self { stream, user, ledger, clock, line: Mutex::default(), stuck: Notify::new() }
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Line) -> T) -> T {
@@ -111,7 +115,7 @@ impl Outlet {
                 return false;
             }
             if fault == Fault::Drop {
-                self.ledger.dropped();
+                self.ledger.dropped(&self.user, &delivery.cid, delivery.number);
                 return false;
             }
             let held = line.held.iter().position(|h| h.delivery().cid == delivery.cid).map(|at| line.held.remove(at));
@@ -129,7 +133,7 @@ impl Outlet {
                     line.put(late.frame.clone(), What::Swapped(late));
                 }
                 (Some(Held::Again(known)), _) => {
-                    line.put(known.frame, What::Repeat);
+                    line.put(known.frame.clone(), What::Repeat(known));
                     line.put(delivery.frame.clone(), What::First(delivery));
                 }
             }
@@ -205,9 +209,12 @@ impl Outlet {
     fn wrote(&self, what: &What, at: Timestamp) {
         match what {
             What::Plain => {}
-            What::First(d) => self.ledger.written(d.stamp.as_ref(), d.came, at, false),
-            What::Swapped(d) => self.ledger.written(d.stamp.as_ref(), d.came, at, true),
-            What::Repeat => self.ledger.duplicated(),
+            What::First(d) => self.ledger.written(d, at),
+            What::Swapped(d) => {
+                self.ledger.written(d, at);
+                self.ledger.swapped(&self.user, &d.cid, d.number);
+            }
+            What::Repeat(d) => self.ledger.duplicated(&self.user, &d.cid, d.number),
         }
     }
 }

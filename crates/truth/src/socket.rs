@@ -26,7 +26,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, early: Vec<u8>
     if stream.writable().await.is_err() {
         return;
     }
-    let outlet = Arc::new(Outlet::new(Arc::clone(&stream), Arc::clone(&shared.ledger), shared.clock.clone()));
+    let outlet =
+        Arc::new(Outlet::new(Arc::clone(&stream), user.clone(), Arc::clone(&shared.ledger), shared.clock.clone()));
     let number = shared.hub.join(Arc::clone(&outlet));
     shared.ledger.connected(&user);
     let id = format!("c-{number}");

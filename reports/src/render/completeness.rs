@@ -1,9 +1,13 @@
-//! Section 8: expected, delivered, lost, duplicated, reordered; and by cohort.
+//! Section 8: expected, delivered, lost, duplicated, reordered; by cohort, and event by event.
 
+use super::examples;
 use super::figure::{Part, Section, Table};
 use crate::RunResult;
 use crate::format;
-use crate::result::Completeness;
+use crate::result::{ByEvent, Completeness};
+
+/// Missed events that the page shows; `result.json` has more.
+const MISSED_SHOWN: usize = 10;
 
 /// The section.
 pub(super) fn section(result: &RunResult) -> Section {
@@ -26,16 +30,71 @@ pub(super) fn section(result: &RunResult) -> Section {
             format::count(recovered)
         )));
     }
-    if !result.loss_examples.is_empty() {
-        parts.push(Part::Heading("The first examples".into()));
-        parts.push(Part::List(result.loss_examples.clone()));
-    }
+    parts.extend(by_event(result));
+    parts.extend(examples::parts(result));
     parts.push(Part::Note(
         "Counted for each user and channel by the gapless sequence numbers of its events: expected are all that were \
          published between the moment a user began to watch and the moment the user ceased to."
             .into(),
     ));
     Section { number: 8, id: "completeness", title: "Completeness", parts }
+}
+
+/// What the account by event says, and the events that most users missed.
+fn by_event(result: &RunResult) -> Vec<Part> {
+    let by = &result.by_event;
+    if by.version == 0 || (by.events == 0 && by.gaps.is_empty()) {
+        return Vec::new();
+    }
+    let mut parts = vec![Part::Heading("Event by event".into())];
+    if by.events > 0 {
+        parts.push(Part::Note(events(by)));
+    }
+    if by.nameless {
+        parts.push(Part::Note(
+            "There were more messages than can be kept by name: of later ones only numbers are known.".into(),
+        ));
+    }
+    if !by.gaps.is_empty() {
+        parts.push(Part::Note("This is not the account of all users and events:".into()));
+        parts.push(Part::List(by.gaps.clone()));
+    }
+    if !by.most_missed.is_empty() {
+        let mut table = Table::new(&["Event", "~What", "#Sent at", "#Expected", "#Had it", "#Missed"]).stacked();
+        for m in by.most_missed.iter().take(MISSED_SHOWN) {
+            let what = m.message.clone().unwrap_or_else(|| "no message that anybody had".into());
+            let sent = m.sent_s.map_or_else(|| "–".into(), format::run_time);
+            let had = m.expected.saturating_sub(m.missed);
+            let counts = [m.expected, had, m.missed].map(format::count);
+            let event = format!("{} {}", m.channel, format::count(m.number));
+            table.marked(had == 0, [event, what, sent].into_iter().chain(counts));
+        }
+        parts.push(Part::Table(table));
+    }
+    parts
+}
+
+fn events(by: &ByEvent) -> String {
+    let all = format::counted(by.events, "numbered event was", "numbered events were");
+    let missed = match by.events_missed {
+        0 => "each reached everybody who watched".to_owned(),
+        n => {
+            format!("{} missed by somebody, {} by everybody", format::count(n), format::count(by.events_missed_by_all))
+        }
+    };
+    let m = &by.messages;
+    let aside = match m.aside {
+        0 => String::new(),
+        n => format!(", and {n} that receipts don’t tell"),
+    };
+    format!(
+        "{all} published while somebody watched: {missed}. The {} among them that somebody had were expected {} times and \
+         had {} times, by their numbers; receipts tell of {} times{aside}.",
+        format::counted(m.messages, "message", "messages"),
+        format::count(m.expected),
+        format::count(m.delivered),
+        format::count(m.receipts)
+    )
 }
 
 /// What completeness says, in a sentence or two.

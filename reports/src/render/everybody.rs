@@ -7,24 +7,25 @@ use super::figure::{Figure, Part, Section, Table};
 use crate::RunResult;
 use crate::charts::{Axis, Chart, Ink, Kind, Mark, Scale};
 use crate::format;
+use crate::lacking;
 use crate::result::SlowMessage;
 
 /// The section.
 pub(super) fn section(result: &RunResult) -> Section {
     let mut parts = vec![Part::Finding(finding(result))];
     let table = fanout(result);
-    if !table.rows.is_empty() {
+    let rows = !table.rows.is_empty();
+    if rows {
         parts.push(Part::Table(table));
         parts.push(Part::Note(
             "All from the moment a message was due; one sample a message, over the receivers of all workers.".into(),
         ));
     }
-    let lost: Vec<_> = result.sources.iter().filter(|s| s.lost_at_s.is_some()).map(|s| s.name.as_str()).collect();
-    if !lost.is_empty() {
-        parts.push(Part::Note(format!(
-            "Not exact: receivers on {} are missing from the moment it was lost.",
-            lost.join(", ")
-        )));
+    match result.fanout.exact {
+        Some(true) if !rows => {}
+        Some(true) => parts.push(Part::Note("Exact: every receiver on every worker is in these figures.".into())),
+        Some(false) => parts.push(Part::List(lacking::words(&result.fanout))),
+        None => {}
     }
     parts.extend(slowest(&result.slowest_messages));
     Section { number: 7, id: "everybody", title: "One message, everybody", parts }

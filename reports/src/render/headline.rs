@@ -3,6 +3,7 @@
 use super::bound;
 use crate::RunResult;
 use crate::format;
+use crate::lacking;
 use crate::result::Latency;
 
 /// A number, its name, and how it is measured.
@@ -14,6 +15,8 @@ pub(super) struct Number {
     pub(super) values: Vec<(&'static str, String)>,
     /// From where to where.
     pub(super) measured: String,
+    /// What must not be overlooked about it.
+    pub(super) caveat: Option<String>,
 }
 
 /// The six numbers.
@@ -29,6 +32,7 @@ fn users(result: &RunResult) -> Number {
             "most users connected in the same second; {} planned",
             format::counted(result.users.planned, "user was", "users were")
         ),
+        caveat: None,
     }
 }
 
@@ -44,7 +48,7 @@ fn delivery(result: &RunResult) -> Number {
         ),
         None => (vec![("", "–".to_owned())], "no message was delivered".to_owned()),
     };
-    Number { name: "delivery", values, measured }
+    Number { name: "delivery", values, measured, caveat: None }
 }
 
 /// Numbers of a latency with their bounds, after the word if they are unusable.
@@ -65,7 +69,8 @@ fn last(result: &RunResult) -> Number {
         ),
         None => (vec![("", "–".into())], "no message reached a receiver".into()),
     };
-    Number { name: "last receiver, p99", values, measured }
+    let caveat = lacking::brief(&result.fanout);
+    Number { name: "last receiver, p99", values, measured, caveat }
 }
 
 fn delivered(result: &RunResult) -> Number {
@@ -85,6 +90,7 @@ fn delivered(result: &RunResult) -> Number {
         name: "delivered",
         values: vec![("", format::percent(all.delivered as f64, all.expected as f64))],
         measured,
+        caveat: None,
     }
 }
 
@@ -99,7 +105,7 @@ fn send(result: &RunResult) -> Number {
         ),
         None => ("–".into(), "no message was sent".into()),
     };
-    Number { name: "send, p99", values: vec![("", value)], measured }
+    Number { name: "send, p99", values: vec![("", value)], measured, caveat: None }
 }
 
 fn peak(result: &RunResult) -> Number {
@@ -113,7 +119,7 @@ fn peak(result: &RunResult) -> Number {
         }
         None => ("–".into(), "no message was delivered".into()),
     };
-    Number { name: "peak deliveries", values: vec![("", value)], measured }
+    Number { name: "peak deliveries", values: vec![("", value)], measured, caveat: None }
 }
 
 #[cfg(test)]

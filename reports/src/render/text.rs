@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{completeness, headline, name, thresholds, verdict};
+use super::{completeness, examples, headline, name, thresholds, verdict};
 use crate::RunResult;
 use crate::format;
 use crate::result::Outcome;
@@ -31,7 +31,8 @@ pub fn summary(result: &RunResult) -> String {
     out.push('\n');
     for number in headline::of(result) {
         let values: Vec<_> = number.values.iter().map(|(n, v)| format!("{n} {v}").trim().to_owned()).collect();
-        wrapped(&mut out, &format!("  {:<22}", number.name), &values.join(" · "));
+        let caveat = number.caveat.map(|caveat| format!(" ({caveat})")).unwrap_or_default();
+        wrapped(&mut out, &format!("  {:<22}", number.name), &format!("{}{caveat}", values.join(" · ")));
     }
     if !result.thresholds.is_empty() {
         out.push('\n');
@@ -48,6 +49,9 @@ pub fn summary(result: &RunResult) -> String {
     }
     out.push('\n');
     wrapped(&mut out, "  ", &completeness::finding(result));
+    if let Some(first) = result.examples.lost.first() {
+        wrapped(&mut out, "  ! ", &format!("The first that was lost: {}", examples::lost(first)));
+    }
     errors(&mut out, result);
     for doubt in result.doubts.iter().filter(|doubt| !result.verdict.reasons.contains(doubt)) {
         wrapped(&mut out, "  ! ", doubt);

@@ -27,6 +27,7 @@ pub(super) fn section(result: &RunResult) -> Section {
     }
     parts.push(Part::Heading("Does everything that was recorded appear here?".into()));
     parts.push(Part::Note(conservation(result)));
+    parts.extend(by_event(result).map(Part::Note));
     parts.push(Part::Heading("The generator against itself".into()));
     parts.push(Part::Table(itself(result)));
     parts.extend(clocks(result));
@@ -62,6 +63,23 @@ fn conservation(result: &RunResult) -> String {
     };
     let verdict = if law.holds { "✓ both sides agree" } else { "✗ the two sides differ" };
     format!("{sides}: {verdict}.{open}")
+}
+
+/// The account by event against that by user, and against receipts.
+fn by_event(result: &RunResult) -> Option<String> {
+    let (user, event) = (result.completeness, &result.by_event);
+    let said = match event.agrees? {
+        true => "✓ both agree, and receipts with them, message by message",
+        false => "✗ they don’t agree",
+    };
+    Some(format!(
+        "User by user, {} were expected and {} lost; event by event, {} and {}; of {} receipts were held against that: {said}.",
+        format::counted(user.expected, "delivery", "deliveries"),
+        format::count(user.lost),
+        format::count(event.expected),
+        format::count(event.lost),
+        format::counted(event.messages.messages, "message", "messages"),
+    ))
 }
 
 fn itself(result: &RunResult) -> Table {

@@ -80,6 +80,10 @@ async fn conserves(seed: u64) {
     let last = all.receipts.values().filter_map(measure::Receipt::last).max().unwrap();
     assert_eq!(result.slowest_messages[0].last_us, last, "seed {seed}");
     assert_eq!(result.completeness.delivered, result.completeness.expected, "seed {seed}");
+    let by_event = &result.by_event;
+    assert_eq!((by_event.agrees, by_event.expected), (Some(true), result.completeness.expected), "seed {seed}");
+    assert_eq!(by_event.messages.receipts, result.completeness.delivered, "seed {seed}: {by_event:?}");
+    assert_eq!(result.fanout.exact, Some(true), "seed {seed}");
     let deliveries: u64 = result.timeline.deliveries.iter().sum();
     assert_eq!(deliveries, result.counters["messages_received"], "seed {seed}: the timeline has all of it");
     assert_eq!(reply.outcome, "passed", "seed {seed}: {:?}", reply.reasons);

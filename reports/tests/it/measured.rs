@@ -1,7 +1,7 @@
 //! Measurements to ship, made from a seed.
 
 use measure::{
-    Counter, CounterKey, Gauge, GaugeKey, Histogram, Interval, MessageKey, Metric, Receipt, Series, Timestamp,
+    Counter, CounterKey, Gauge, GaugeKey, Histogram, Interval, MessageKey, Metric, Named, Receipt, Series, Timestamp,
 };
 
 /// When every test's run starts.
@@ -40,6 +40,11 @@ pub(crate) fn second(random: &mut Random, second: u64, users: u64) -> Interval {
         lag.record(random.below(900));
         let key = MessageKey::new(0, second * 10 + number);
         interval.receipts.insert(key, Receipt::of(latencies, &Histogram::new()));
+        let coverage = interval.coverage.entry("messaging:room".into()).or_default();
+        let event = second * 10 + number + 1;
+        coverage.watched.add(event, event, users as i64);
+        let sent = Timestamp::from_nanos(START_NS + second * 1_000_000_000);
+        coverage.messages.insert(event, Named { message: key, sent });
     }
     for (metric, cohort, h) in
         [(Metric::Delivery, fans, delivery), (Metric::Send, fans, send), (Metric::Lag, None, lag)]

@@ -180,6 +180,7 @@ impl Peer {
             *counts_by_counter.entry(key.counter.to_string()).or_default() += n;
         }
         let goodbye = Goodbye {
+            receipts_dropped: 0,
             source: String::new(),
             last_sequence: self.intervals.len() as u64,
             samples: self.intervals.iter().map(Interval::samples).sum(),

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use reports::RunResult;
 use reports::result::{
-    Bands, Completeness, Conservation, ErrorCount, EventInfo, HostInfo, Latency, Outcome, PhaseSpan, ScenarioInfo,
-    SlowMessage, SourceInfo, ThresholdResult, Timeline, UserCounts, VerdictInfo,
+    Bands, Completeness, Conservation, ErrorCount, EventInfo, FanoutInfo, HostInfo, Lacking, Latency, Outcome,
+    PhaseSpan, ScenarioInfo, SlowMessage, SourceInfo, ThresholdResult, Timeline, UserCounts, VerdictInfo,
 };
 
 #[path = "synthetic_anything.rs"]
 mod anything;
+#[path = "synthetic_events.rs"]
+mod events;
 
 #[path = "synthetic_clocks.rs"]
 mod clocks;
@@ -84,6 +86,9 @@ pub(crate) fn worker_lost() -> RunResult {
     };
     result.doubts = result.verdict.reasons.clone();
     result.conservation.unaccounted = vec!["worker-2".into()];
+    let lacking =
+        Lacking { source: "worker-2".into(), users: 500, from_s: 20.0, messages: 391, why: "it was lost".into() };
+    result.fanout = FanoutInfo { exact: Some(false), lacks: vec![lacking], late: 0 };
     result
 }
 
@@ -111,7 +116,7 @@ pub(crate) fn failed() -> RunResult {
     result.thresholds[2].held = Some(false);
     result.thresholds[2].measured = Some(37.0);
     result.thresholds[2].first_failed_at_s = Some(41);
-    result.loss_examples = vec!["fans-0412 in messaging:stadium: 812 to 814, at 41 s".into()];
+    events::misses(&mut result);
     let per_second = |from: u32, n: u32| (0..60).map(|s| if s >= from && s < from + 9 { n } else { 0 }).collect();
     result.errors = vec![
         ErrorCount { kind: "429 from send".into(), count: 270, first_at_s: 35, per_second: per_second(35, 30) },

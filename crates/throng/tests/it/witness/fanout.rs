@@ -3,6 +3,7 @@
 //! Witness for receipts that are merged over workers before anything is said of a message. Without it one has a worker's
 //! share of the receivers; the test computes what that says, and shows that it is another number.
 
+use serde_json::{Value, json};
 use truth::quantile;
 
 use super::{Target, attempt, counted, finish, is_true, micros, untrue};
@@ -34,6 +35,7 @@ fn of_each_message_the_first_median_and_last_receiver_are_known() {
         let metrics = [("fanout_first", 0.0), ("fanout_median", 0.5), ("fanout_p99", 0.99), ("fanout_last", 1.0)];
         let mut wrong = Vec::new();
         for (metric, part) in metrics {
+            assert_eq!(result["fanout"]["exact"], true, "{}", result["fanout"]);
             assert_eq!(counted(&result["metrics"], metric, "count"), truth.counts.messages, "one sample a message");
             wrong.extend(untrue(&result, metric, &truth.fan_out(part)));
         }
@@ -56,8 +58,25 @@ fn with_a_lost_worker_the_report_says_what_is_missing() {
     let result = run.result();
     let doubts = result["doubts"].to_string();
     assert!(doubts.contains("worker-3") && doubts.contains("fan-out"), "{doubts}");
+    let fanout = &result["fanout"];
+    assert_eq!((&fanout["exact"], &fanout["lacks"][0]["source"]), (&json!(false), &json!("worker-3")), "{fanout}");
+    assert_eq!(fanout["lacks"].as_array().map(Vec::len), Some(1), "of the others all is there: {fanout}");
+    assert_eq!(fanout["lacks"][0]["users"], 30, "a quarter of all: {fanout}");
+    let from = fanout["lacks"][0]["from_s"].as_f64().expect("when");
+    let noted = result["sources"].as_array().and_then(|all| all.iter().find(|s| s["name"] == "worker-3"));
+    let noted = noted.and_then(|s| s["lost_at_s"].as_f64()).expect("when the loss was noted");
+    assert!(from > 0.0 && from <= noted, "receipts are missing from {from} s on, the loss was noted at {noted} s");
+    let said = "not exact: lacks 30 users of worker-3 from";
+    let shown = run.stdout().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(shown.contains(said), "the terminal says it beside the number: {shown}");
+    let by_event = &result["by_event"];
+    assert_eq!(by_event["agrees"], Value::Null, "there is nothing to hold it against: {by_event}");
+    assert!(by_event["gaps"].to_string().contains("worker-3"), "{by_event}");
     let page = std::fs::read_to_string(run.out().join("report.html")).expect("a report");
-    assert!(page.contains("worker-3"), "the page says it too");
+    assert!(
+        page.contains(&said.replace("30 users", "30\u{a0}users")) || page.contains(said),
+        "the page says it beside the number"
+    );
     // What the others saw is all there.
     let seen = counted(&result["metrics"], "delivery", "count");
     assert!(seen > 0 && seen <= target.ledger.truth().counts.written, "{seen}");
