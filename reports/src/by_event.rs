@@ -47,7 +47,7 @@ fn gaps(run: &RunState) -> Vec<String> {
         let name = source.name();
         match &source.goodbye {
             None => {
-                gaps.push(format!("{name} gave no account of the visits that it had not shipped when it was lost."))
+                gaps.push(format!("{name} gave no account of the visits that it had not shipped when it was lost."));
             }
             Some(_) if source.missing() > 0 => gaps.push(format!("Some intervals of {name} are missing.")),
             Some(goodbye) if goodbye.receipts_dropped > 0 => {

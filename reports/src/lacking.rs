@@ -39,7 +39,7 @@ pub(crate) fn brief(info: &FanoutInfo) -> Option<String> {
     let whose =
         info.lacks.iter().map(whose).chain((info.late > 0).then(|| format!("{} late deliveries", count(info.late))));
     let whose: Vec<String> = whose.collect();
-    (!whose.is_empty()).then(|| format!("not exact: lacks {}", whose.join(", ")))
+    (!whose.is_empty()).then(|| format!("not exact: it lacks {}", whose.join(", ")))
 }
 
 fn whose(lacking: &Lacking) -> String {

@@ -66,7 +66,7 @@ fn with_a_lost_worker_the_report_says_what_is_missing() {
     let noted = result["sources"].as_array().and_then(|all| all.iter().find(|s| s["name"] == "worker-3"));
     let noted = noted.and_then(|s| s["lost_at_s"].as_f64()).expect("when the loss was noted");
     assert!(from > 0.0 && from <= noted, "receipts are missing from {from} s on, the loss was noted at {noted} s");
-    let said = "not exact: lacks 30 users of worker-3 from";
+    let said = "not exact: it lacks 30 users of worker-3 from";
     let shown = run.stdout().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(shown.contains(said), "the terminal says it beside the number: {shown}");
     let by_event = &result["by_event"];
