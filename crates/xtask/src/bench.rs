@@ -1,10 +1,14 @@
 //! `cargo xtask bench`: throng measured against its own aims, in release.
 
+pub(crate) mod bare;
 mod machine;
 mod measuring;
 mod results;
+mod room;
+mod rounds;
+mod system;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::{repo, steps};
@@ -17,6 +21,9 @@ pub(crate) struct BenchArgs {
     /// End with one line of JSON a benchmark.
     #[arg(long)]
     json: bool,
+    /// With many messages in flight: `fanout --busy` is `fanout-busy`.
+    #[arg(long, requires = "name")]
+    busy: bool,
 }
 
 /// One figure, and what it should be.
@@ -38,27 +45,46 @@ pub(crate) struct Figure {
 pub(crate) enum Aim {
     /// At most so much.
     AtMost(f64),
+    /// At least so many times the limit.
+    RatioAtLeast(f64),
+    /// At most so many times the limit.
+    RatioAtMost(f64),
 }
 
 impl Figure {
+    /// The value in parts of the limit.
+    fn ratio(&self) -> Option<f64> {
+        self.limit.map(|limit| self.value / limit)
+    }
+
     fn met(&self) -> bool {
         match self.aim {
             Aim::AtMost(most) => self.value <= most,
+            Aim::RatioAtLeast(least) => self.ratio().is_some_and(|ratio| ratio >= least),
+            Aim::RatioAtMost(most) => self.ratio().is_some_and(|ratio| ratio <= most),
         }
     }
 }
 
 /// A benchmark's name, and what measures it.
-type Bench = (&'static str, fn() -> Figure);
+type Bench = (&'static str, fn() -> Result<Vec<Figure>>);
 
 /// All benchmarks.
 const BENCHES: &[Bench] = &[
-    ("record", measuring::record),
-    ("record-delivery", measuring::record_delivery),
-    ("stamp", measuring::stamp),
-    ("merge-encode", measuring::merge_and_encode),
-    ("ingest", measuring::ingest),
+    ("record", || Ok(vec![measuring::record()])),
+    ("record-delivery", || Ok(vec![measuring::record_delivery()])),
+    ("stamp", || Ok(vec![measuring::stamp()])),
+    ("merge-encode", || Ok(vec![measuring::merge_and_encode()])),
+    ("ingest", || Ok(vec![measuring::ingest()])),
+    ("footprint", room::footprint),
+    ("fanout", room::fanout),
+    ("fanout-busy", room::fanout_busy),
+    ("connect", room::connect),
+    ("deflate", room::deflate),
 ];
+
+/// Those that run the binary.
+const OF_THE_SYSTEM: [&str; 5] = ["footprint", "fanout", "fanout-busy", "connect", "deflate"];
 
 /// Runs the benchmarks, prints their figures, and writes them to `benches/RESULTS.md`.
 ///
@@ -68,13 +94,26 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     if cfg!(debug_assertions) {
         return again_in_release(args);
     }
-    let wanted = args.name.as_deref().unwrap_or_default();
-    let chosen: Vec<_> = BENCHES.iter().filter(|(name, _)| name.contains(wanted)).collect();
+    let mut wanted = args.name.clone().unwrap_or_default();
+    if args.busy {
+        wanted.push_str("-busy");
+    }
+    let exact = BENCHES.iter().any(|(name, _)| *name == wanted);
+    let is_chosen = |name: &str| if exact { name == wanted } else { name.contains(&wanted) };
+    let chosen: Vec<_> = BENCHES.iter().filter(|(name, _)| is_chosen(name)).collect();
     if chosen.is_empty() {
         let names: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
         bail!("no benchmark is named {wanted:?}; there are: {}", names.join(", "));
     }
-    let figures: Vec<Figure> = chosen.into_iter().map(|(_, measure)| measure()).inspect(results::print).collect();
+    if chosen.iter().any(|(name, _)| OF_THE_SYSTEM.contains(name)) {
+        system::build()?;
+    }
+    let mut figures = Vec::new();
+    for (name, measure) in chosen {
+        let measured = measure().with_context(|| format!("the benchmark {name}"))?;
+        measured.iter().for_each(results::print);
+        figures.extend(measured);
+    }
     results::write(&figures)?;
     if args.json {
         figures.iter().for_each(|f| println!("{}", results::json(f)));
@@ -88,6 +127,9 @@ fn again_in_release(args: &BenchArgs) -> Result<()> {
     cargo.args(["run", "--quiet", "--release", "--package", "xtask", "--", "bench"]).args(&args.name);
     if args.json {
         cargo.arg("--json");
+    }
+    if args.busy {
+        cargo.arg("--busy");
     }
     steps::run(&mut cargo)
 }

@@ -26,6 +26,9 @@ enum Command {
     Tidy,
     /// Measure throng itself, in release, and write benches/RESULTS.md.
     Bench(bench::BenchArgs),
+    /// One end of the bare program that benchmarks are held against.
+    #[command(hide = true)]
+    BareReceiver(bench::bare::ReceiverArgs),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
+        Command::BareReceiver(args) => bench::bare::receive(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,19 +13,24 @@ pub(super) fn print(f: &Figure) {
 
 /// The line that scripts read.
 pub(super) fn json(f: &Figure) -> String {
-    let ratio = f.limit.map(|limit| f.value / limit);
-    let Aim::AtMost(aim) = f.aim;
-    json!({"bench": f.bench, "value": f.value, "unit": f.unit, "limit": f.limit, "ratio": ratio, "aim": aim, "met": f.met()})
-        .to_string()
+    let (Aim::AtMost(aim) | Aim::RatioAtLeast(aim) | Aim::RatioAtMost(aim)) = f.aim;
+    let (bench, value, unit, limit, ratio, met) = (f.bench, f.value, f.unit, f.limit, f.ratio(), f.met());
+    json!({"bench": bench, "value": value, "unit": unit, "limit": limit, "ratio": ratio, "aim": aim, "met": met}).to_string()
 }
 
-fn cells(f: &Figure) -> [String; 5] {
-    let Aim::AtMost(aim) = f.aim;
+fn cells(f: &Figure) -> [String; 6] {
+    let number = |value: f64| if value >= 1_000.0 { format!("{value:.0}") } else { format!("{value:.3}") };
+    let aim = match f.aim {
+        Aim::AtMost(most) => format!("≤ {most} {}", f.unit),
+        Aim::RatioAtLeast(least) => format!("≥ {least:.2} ×"),
+        Aim::RatioAtMost(most) => format!("≤ {most:.2} ×"),
+    };
     [
-        format!("{:.3} {}", f.value, f.unit),
-        format!("{:.3} to {:.3}", f.spread.0, f.spread.1),
-        f.limit.map_or("–".to_owned(), |l| format!("{l:.3} {}", f.unit)),
-        format!("≤ {aim} {}", f.unit),
+        format!("{} {}", number(f.value), f.unit),
+        format!("{} to {}", number(f.spread.0), number(f.spread.1)),
+        f.limit.map_or("–".to_owned(), |l| format!("{} {}", number(l), f.unit)),
+        f.ratio().map_or("–".to_owned(), |ratio| format!("{ratio:.2} ×")),
+        aim,
         if f.met() { "met" } else { "missed" }.to_owned(),
     ]
 }
@@ -46,8 +51,9 @@ pub(super) fn write(figures: &[Figure]) -> Result<()> {
 
 fn table(before: &str, figures: &[Figure], machine: &str) -> String {
     let mut text = String::from(
-        "# What throng costs\n\nWritten by `cargo xtask bench`: the median of nine rounds, and their spread.\n\n\
-         | bench | value | spread | limit | aim | | machine |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+        "# What throng costs\n\nWritten by `cargo xtask bench`: the median of the rounds, and their spread; the limit is what \
+         the same run\nmeasured beside it, round by round.\n\n\
+         | bench | value | spread | limit | ratio | aim | | machine |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     let kept = before.lines().filter(|line| {
         let name = line.strip_prefix("| ").and_then(|l| l.split(' ').next());
@@ -76,7 +82,7 @@ mod tests {
         let first = table("", &[figure("a", 4.0), figure("b", 4.0)], "m");
         let second = table(&first, &[figure("b", 6.0)], "m");
         assert_eq!(second.lines().filter(|l| l.starts_with("| a ")).count(), 1);
-        assert!(second.contains("| b | 6.000 ns | 1.000 to 9.000 | – | ≤ 5 ns | missed | m |"), "{second}");
+        assert!(second.contains("| b | 6.000 ns | 1.000 to 9.000 | – | – | ≤ 5 ns | missed | m |"), "{second}");
     }
 
     #[test]
