@@ -15,7 +15,8 @@ pub(super) fn print(f: &Figure) {
 pub(super) fn json(f: &Figure) -> String {
     let (Aim::AtMost(aim) | Aim::RatioAtLeast(aim) | Aim::RatioAtMost(aim)) = f.aim;
     let (bench, value, unit, limit, ratio, met) = (f.bench, f.value, f.unit, f.limit, f.ratio(), f.met());
-    json!({"bench": bench, "value": value, "unit": unit, "limit": limit, "ratio": ratio, "aim": aim, "met": met}).to_string()
+    json!({"bench": bench, "value": value, "unit": unit, "limit": limit, "ratio": ratio, "aim": aim, "met": met})
+        .to_string()
 }
 
 fn cells(f: &Figure) -> [String; 6] {
