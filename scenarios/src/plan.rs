@@ -13,7 +13,9 @@ use crate::model::{Action, ActionKind, ChannelGroup, Popularity, Scenario};
 /// Files that a process keeps for itself: logs, gRPC, the pool of API connections.
 pub const FILES_KEPT_BACK: u64 = 200;
 /// Memory of a connected user in a worker.
-pub const WORKER_BYTES_A_USER: u64 = 6_400;
+pub const WORKER_BYTES_A_USER: u64 = 1_024;
+/// What a user has beside that over TLS: keys and buffers.
+pub const TLS_BYTES_A_USER: u64 = 9_400;
 /// Memory of a connection in a chat-server node.
 pub const NODE_BYTES_A_CONNECTION: u64 = 3_600;
 /// Memory of the kernel for both ends of an idle connection.
@@ -174,10 +176,16 @@ pub fn plan(scenario: &Scenario, hints: Hints) -> Plan {
         worker_files: users_per_worker + FILES_KEPT_BACK,
         files_per_process: hints.files_per_process,
         ports_per_address: hints.ports_per_address,
-        worker_bytes: users * WORKER_BYTES_A_USER,
+        worker_bytes: users * worker_bytes_a_user(scenario),
         node_bytes: if nodes > 0 { users * NODE_BYTES_A_CONNECTION } else { 0 },
         kernel_bytes: users * KERNEL_BYTES_A_CONNECTION,
     }
+}
+
+/// Memory of a connected user in a worker, with TLS if the scenario's target is reached through it.
+pub(crate) fn worker_bytes_a_user(scenario: &Scenario) -> u64 {
+    let over_tls = scenario.target.urls.iter().any(|url| url.starts_with("wss://"));
+    WORKER_BYTES_A_USER + if over_tls { TLS_BYTES_A_USER } else { 0 }
 }
 
 fn planned(scenario: &Scenario, cohort: Cohort, action: &Action, peak_factor: f64) -> PlannedAction {

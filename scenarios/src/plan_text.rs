@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::check::grouped;
 use crate::plan::{
     BYTES_AROUND_FRAME, BYTES_AROUND_TEXT, FILES_KEPT_BACK, KERNEL_BYTES_A_CONNECTION, MOST_WATCHERS_OF_TYPING,
-    NANOS_A_DELIVERY, NODE_BYTES_A_CONNECTION, Plan, WORKER_BYTES_A_USER,
+    NANOS_A_DELIVERY, NODE_BYTES_A_CONNECTION, Plan,
 };
 
 impl fmt::Display for Plan {
@@ -115,7 +115,7 @@ impl Plan {
 
     fn memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let each = |bytes: u64| format!("{} users × {} B", grouped(self.users), grouped(bytes));
-        row(f, "memory, workers", &bytes(self.worker_bytes), &each(WORKER_BYTES_A_USER))?;
+        row(f, "memory, workers", &bytes(self.worker_bytes), &each(self.worker_bytes / self.users.max(1)))?;
         if self.nodes > 0 {
             row(f, "memory, chat servers", &bytes(self.node_bytes), &each(NODE_BYTES_A_CONNECTION))?;
         }

@@ -18,6 +18,7 @@ mod preflight;
 mod record;
 mod session;
 mod sockets;
+pub mod sources;
 mod streams;
 mod telemetry;
 pub mod tokens;
@@ -25,6 +26,7 @@ mod user;
 mod words;
 mod work;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use measure::Clock;
@@ -48,6 +50,8 @@ pub struct Config {
     pub threads: Option<u32>,
     /// Users that it says it can hold; left out: what files, memory and ports allow.
     pub capacity: Option<u64>,
+    /// This host's addresses that connections come from; none: left to the kernel, or to what loopback needs.
+    pub source_addresses: Vec<IpAddr>,
 }
 
 /// Serves a control plane until `shutdown` is cancelled. A running run is stopped then, and what was measured is
@@ -61,7 +65,7 @@ pub async fn run(
     clock: Clock,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let machine = Machine::look();
+    let machine = Machine { sources: config.source_addresses, ..Machine::look() };
     let threads = config.threads.unwrap_or(machine.cores).max(1);
     let hello = Hello {
         name: config.name,
@@ -71,7 +75,7 @@ pub async fn run(
         memory_bytes: machine.memory,
         open_files: machine.open_files,
         capacity: config.capacity.unwrap_or_else(|| machine.capacity(threads)),
-        source_addresses: Vec::new(),
+        source_addresses: machine.sources.iter().map(IpAddr::to_string).collect(),
         clock_id: clock.id(),
         pid: std::process::id(),
         host: machine.host.clone(),

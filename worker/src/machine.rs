@@ -1,11 +1,14 @@
 //! What the machine gives: cores, memory, files, ports.
 
+use std::net::IpAddr;
+
 use rustix::process::{Resource, getrlimit};
 
-/// Memory of one user on this side, user space and kernel, in bytes: 6.4 KB of WebSocket and task (measured,
-/// tokio-tungstenite with a 2 KiB read buffer), half of the 5.3 KB of kernel memory of a loopback pair, and the user's
-/// own state; rounded up to half as much again.
-pub const USER_BYTES: u64 = 16 << 10;
+/// Memory of one user on this side, user space and kernel, in bytes: about 1 KiB of tables and state, and half of the 5.3 KB
+/// of kernel memory of a loopback pair (measured); rounded up.
+pub const USER_BYTES: u64 = 4 << 10;
+/// What a user has beside that over TLS: keys and buffers (measured: 9.3 KiB, with rustls).
+pub const TLS_BYTES: u64 = 10 << 10;
 /// Files that the process needs beside its users' and those for API calls: event loops, logs, telemetry. It has fewer
 /// than 20 of them (measured); the others are for what comes and goes.
 pub const OTHER_FILES: u64 = 40;
@@ -36,6 +39,8 @@ pub struct Machine {
     pub open_files: u64,
     /// Local ports that connections to one address can have.
     pub ports: u64,
+    /// Its addresses that connections are to come from; none: left to the kernel.
+    pub sources: Vec<IpAddr>,
 }
 
 impl Machine {
@@ -50,6 +55,7 @@ impl Machine {
             available: kib(&memory, "MemAvailable:").unwrap_or(u64::MAX),
             open_files: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
             ports: ports(&range).unwrap_or(28_232),
+            sources: Vec::new(),
         }
     }
 
@@ -57,7 +63,8 @@ impl Machine {
     pub fn capacity(&self, threads: u32) -> u64 {
         let calls = calls_a_thread(self.open_files, threads.into()) * u64::from(threads);
         let files = self.open_files.saturating_sub(OTHER_FILES + calls);
-        files.min(self.available / USER_BYTES).min(self.ports.saturating_sub(calls))
+        let ports = self.ports * self.sources.len().max(1) as u64;
+        files.min(self.available / USER_BYTES).min(ports.saturating_sub(calls))
     }
 }
 
@@ -91,6 +98,8 @@ mod tests {
         assert_eq!(Machine { open_files: 256, ..machine.clone() }.capacity(2), 152);
         assert_eq!(Machine { open_files: 64, ..machine.clone() }.capacity(2), 8, "fewer calls");
         assert_eq!(Machine { open_files: 100_000, ..machine.clone() }.capacity(2), 28_168);
-        assert_eq!(Machine { open_files: 100_000, available: 1 << 20, ..machine }.capacity(2), 64);
+        let sources = vec![IpAddr::from([10, 0, 0, 1]); 3];
+        assert_eq!(Machine { open_files: 100_000, sources, ..machine.clone() }.capacity(2), 84_632);
+        assert_eq!(Machine { open_files: 100_000, available: 1 << 20, ..machine }.capacity(2), 256);
     }
 }

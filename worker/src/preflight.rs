@@ -1,5 +1,6 @@
 //! Can this worker hold its share? Asked before the start, answered with the arithmetic.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,8 +10,9 @@ use proto::control as pb;
 use scenarios::{Shard, Source};
 
 use crate::load::{WITHIN, caller};
-use crate::machine::{Machine, OTHER_FILES, USER_BYTES, calls_a_thread};
+use crate::machine::{Machine, OTHER_FILES, TLS_BYTES, USER_BYTES, calls_a_thread};
 use crate::plan::{Plan, SharedPlan, apis};
+use crate::sources;
 use crate::tokens::TokenSource;
 
 /// Makes a plan of an order, and checks that it can be carried out.
@@ -24,7 +26,15 @@ pub(crate) async fn prepare(
     clock: &Clock,
 ) -> Result<SharedPlan, String> {
     let calls = calls_a_thread(machine.open_files, threads.into());
-    let plan = plan(order, calls, clock).await?;
+    let mut plan = plan(order, calls, clock).await?;
+    plan.sources = match machine.sources.as_slice() {
+        [] => {
+            let (all, users) = (plan.scenario.users(), plan.users());
+            sources::on_loopback(&plan.endpoints, machine.ports, all, users, plan.shard.index)
+        }
+        given => given.to_vec(),
+    };
+    sources::check(&plan.sources)?;
     fits(&plan, machine, threads)?;
     reach(&plan).await?;
     Ok(Arc::new(plan))
@@ -87,24 +97,39 @@ fn fits(plan: &Plan, machine: &Machine, threads: u32) -> Result<(), String> {
             machine.open_files
         ));
     }
-    let bytes = users * USER_BYTES;
+    let over_tls = plan.endpoints.iter().any(Endpoint::tls);
+    let each = USER_BYTES + if over_tls { TLS_BYTES } else { 0 };
+    let bytes = users * each;
     if bytes > machine.available {
         return Err(format!(
             "{users} users need about {} MiB ({} KiB each), and {} MiB are available here: add workers on other hosts",
             bytes >> 20,
-            USER_BYTES >> 10,
+            each >> 10,
             machine.available >> 20
         ));
     }
-    let addresses = plan.endpoints.iter().map(|e| e.addresses().len().max(1) as u64).sum::<u64>();
-    let ports = (machine.ports * addresses).saturating_sub(calls);
-    if users > ports {
+    let (most, sources) = (busiest(plan), plan.sources.len());
+    let ports = machine.ports.saturating_sub(if sources == 0 { u64::from(threads) * plan.calls } else { 0 });
+    if most > ports {
+        let from =
+            if sources == 0 { "this host's address".to_owned() } else { format!("each of {sources} source addresses") };
         return Err(format!(
-            "{users} users need as many local ports, and to {addresses} target address(es) this host has {ports} left: \
-             widen net.ipv4.ip_local_port_range, or add target addresses or hosts"
+            "{users} users need as many local ports: {most} from one address to one of {targets} target(s), and from \
+             {from} there are {ports} left: add source addresses (throng worker --source-address), widen \
+             net.ipv4.ip_local_port_range, or add targets or hosts"
         ));
     }
     Ok(())
+}
+
+/// The most users that connect from one source address to one target.
+fn busiest(plan: &Plan) -> u64 {
+    let mut pairs = HashMap::new();
+    for n in 0..plan.users() {
+        let user = u64::from(plan.shard.index) + n * u64::from(plan.shard.count);
+        *pairs.entry((plan.endpoint_of(user), plan.source_of(user))).or_insert(0) += 1;
+    }
+    pairs.into_values().max().unwrap_or(0)
 }
 
 /// The target is there, speaks HTTP, and takes our users' tokens.
@@ -179,8 +204,17 @@ mod tests {
         let machine = Machine { open_files: 1 << 20, ..machine };
         assert_eq!(fits(&plan_of(1_000), &machine, 2), Ok(()));
         assert!(fits(&plan_of(28_200), &machine, 2).unwrap_err().contains("local ports"));
-        let small = Machine { available: 8 << 20, ..machine };
-        assert!(fits(&plan_of(1_000), &small, 2).unwrap_err().contains("15 MiB"));
+        let mut more = plan_of(56_400);
+        more.sources = sources::parse("127.0.0.1-127.0.0.2").unwrap();
+        assert_eq!(fits(&more, &machine, 2), Ok(()), "28,200 from each");
+        more.sources.pop();
+        let refused = fits(&more, &machine, 2).unwrap_err();
+        assert!(refused.contains("56400 from one address") && refused.contains("--source-address"), "{refused}");
+        let small = Machine { available: 2 << 20, ..machine };
+        assert!(fits(&plan_of(1_000), &small, 2).unwrap_err().contains("3 MiB (4 KiB each)"));
+        let mut secret = plan_of(1_000);
+        secret.endpoints = vec![Endpoint::parse("wss://127.0.0.1:1").unwrap()];
+        assert!(fits(&secret, &small, 2).unwrap_err().contains("13 MiB (14 KiB each)"));
     }
 
     #[tokio::test]

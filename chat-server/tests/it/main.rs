@@ -6,6 +6,7 @@ mod connect;
 mod deflate;
 mod http;
 mod limits;
+mod longpoll;
 mod messages;
 mod resources;
 mod restart;

@@ -70,6 +70,15 @@ impl Api {
 
     /// The path and query that open this user's WebSocket. Holds the token: never log it.
     pub fn connect_path(&self, user_id: &str, name: &str, token: &str) -> String {
+        self.opening_path("/connect", user_id, name, token)
+    }
+
+    /// The same for a connection that is polled.
+    pub(crate) fn longpoll_path(&self, user_id: &str, name: &str, token: &str) -> String {
+        self.opening_path("/longpoll", user_id, name, token)
+    }
+
+    fn opening_path(&self, path: &str, user_id: &str, name: &str, token: &str) -> String {
         let mut payload = ConnectPayload { user_id: user_id.to_owned(), ..ConnectPayload::default() };
         payload.user_details.insert("id".into(), user_id.into());
         if !name.is_empty() {
@@ -77,7 +86,7 @@ impl Api {
         }
         let json = serde_json::to_string(&payload).expect("strings are JSON");
         let (json, key, token) = (encode(&json), &self.api_key, encode(token));
-        format!("/connect?json={json}&api_key={key}&authorization={token}&stream-auth-type=jwt")
+        format!("{path}?json={json}&api_key={key}&authorization={token}&stream-auth-type=jwt")
     }
 
     /// Makes any call; `make` is asked for the body when a connection is free to take it.
@@ -105,6 +114,12 @@ impl Api {
                 .unwrap_or_default(),
         };
         read(&self.http.call(make).await?)
+    }
+
+    /// Gets what a whole path, key included, answers.
+    pub(crate) async fn get<A: DeserializeOwned>(&self, path: String, token: &str) -> Result<A, CallError> {
+        let make = |_| Outgoing { method: Method::GET, path, token: token.to_owned(), body: Vec::new() };
+        Ok(read(&self.http.call(make).await?)?.value)
     }
 
     async fn post<B: Serialize, A: DeserializeOwned>(

@@ -12,11 +12,12 @@ use wire::api::{ChannelState, MessageAnswer, OutgoingMessage, ReactionAnswer, St
 use wire::event::EventHead;
 
 use crate::api::{Answered, Api, Caller};
+use crate::carrier::Carrier;
 use crate::endpoint::Endpoint;
 use crate::error::{CallError, Closed, ConnectError};
 use crate::http::Http;
 use crate::link;
-use crate::websocket::{Socket, Timings};
+use crate::websocket::Timings;
 
 /// Who connects where.
 #[derive(Clone)]
@@ -147,12 +148,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) async fn dial(&self) -> Result<(Socket, Timings), ConnectError> {
-        let Settings { endpoint, user_id, name, token, clock, within, .. } = &self.settings;
-        let path = self.api.connect_path(user_id, name, token);
-        let (socket, first, timings) = Socket::connect(endpoint, &path, clock, *within).await?;
+    pub(crate) async fn dial(&self) -> Result<(Carrier, Timings), ConnectError> {
+        let (carrier, first, timings) = Carrier::connect(&self.settings, &self.api).await?;
         self.state().connection_id = Some(first.connection_id);
-        Ok((socket, timings))
+        Ok((carrier, timings))
     }
 }
 
@@ -166,7 +165,8 @@ pub struct Client {
 
 impl Client {
     /// Connects, and waits for the first event. From then on the connection keeps itself alive and comes back when it
-    /// is lost, with the protocol's back-off; see [`Notice`].
+    /// is lost, with the protocol's back-off; see [`Notice`]. Where no WebSocket gets through it is read by polling; every
+    /// reconnect tries a WebSocket first.
     ///
     /// # Errors
     /// When this first attempt fails; it is not repeated.
@@ -175,9 +175,9 @@ impl Client {
         let api = Api::new(Http::new(endpoint, http_connections, within, clock), &settings.api_key);
         let (notices, receiver) = mpsc::channel(settings.notices.max(1));
         let shared = Arc::new(Shared { settings, api, state: Mutex::default() });
-        let (socket, timings) = shared.dial().await?;
+        let (carrier, timings) = shared.dial().await?;
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(link::run(Arc::clone(&shared), socket, notices, stopped));
+        let task = tokio::spawn(link::run(Arc::clone(&shared), carrier, notices, stopped));
         Ok((Self { shared, timings, stop, task }, receiver))
     }
 

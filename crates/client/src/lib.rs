@@ -4,12 +4,14 @@
 //! parts: [`websocket::Socket`] and the pooled [`http::Http`] under the typed calls of [`api::Api`].
 
 pub mod api;
+mod carrier;
 pub mod connection;
 pub mod endpoint;
 pub mod error;
 pub mod http;
 pub mod lean;
 mod link;
+pub mod longpoll;
 pub mod transport;
 pub mod websocket;
 

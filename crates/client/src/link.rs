@@ -11,9 +11,9 @@ use wire::api::Sync;
 use wire::event::EventHead;
 use wire::{backoff, close, limits};
 
+use crate::carrier::Carrier;
 use crate::connection::{Notice, Shared};
 use crate::error::{CallError, Closed, ConnectError};
-use crate::websocket::Socket;
 
 /// The client says something when it has said nothing for so long.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(25);
@@ -30,17 +30,17 @@ enum Ended {
 /// Runs until the user stops, or the service refuses the user for good.
 pub(crate) async fn run(
     shared: Arc<Shared>,
-    mut socket: Socket,
+    mut carrier: Carrier,
     notices: mpsc::Sender<Notice>,
     mut stop: watch::Receiver<bool>,
 ) {
     let link = Link { shared, notices };
     loop {
-        let ended = link.stay(&mut socket, &mut stop).await;
+        let ended = link.stay(&mut carrier, &mut stop).await;
         let at = link.shared.settings.clock.now();
         link.shared.state().connection_id = None;
         match ended {
-            Ended::Stopped => return socket.close(close::NORMAL, Duration::from_secs(1)).await,
+            Ended::Stopped => return carrier.close(Duration::from_secs(1)).await,
             Ended::Lost(Closed { code: Some(close::NORMAL), reason }) => {
                 let why = format!("the service closed for good: {reason}");
                 return drop(link.notices.send_timeout(Notice::Gone { at, why }, SILENCE).await);
@@ -51,9 +51,9 @@ pub(crate) async fn run(
                 }
             }
         }
-        socket = tokio::select! {
+        carrier = tokio::select! {
             back = link.reconnect() => match back {
-                Some(socket) => socket,
+                Some(carrier) => carrier,
                 None => return,
             },
             _ = stop.changed() => return,
@@ -75,12 +75,13 @@ impl Link {
         self.notices.send_timeout(notice, SILENCE).await.is_ok()
     }
 
-    async fn stay(&self, socket: &mut Socket, stop: &mut watch::Receiver<bool>) -> Ended {
+    async fn stay(&self, carrier: &mut Carrier, stop: &mut watch::Receiver<bool>) -> Ended {
         let mut said = Instant::now();
         let mut heard = said;
         loop {
             tokio::select! {
-                frame = socket.next() => match frame {
+                frame = carrier.next() => match frame {
+                    Ok(frame) if frame.is_empty() => heard = Instant::now(),
                     Ok(frame) => {
                         heard = Instant::now();
                         let at = self.shared.settings.clock.now();
@@ -94,7 +95,7 @@ impl Link {
                 () = sleep_until(said + KEEP_ALIVE) => {
                     said = Instant::now();
                     let id = self.shared.state().connection_id.clone().unwrap_or_default();
-                    if let Err(closed) = socket.send(keep_alive(&id)).await {
+                    if let Err(closed) = carrier.keep_alive(keep_alive(&id)).await {
                         return Ended::Lost(closed);
                     }
                 }
@@ -114,7 +115,7 @@ impl Link {
         }
     }
 
-    async fn reconnect(&self) -> Option<Socket> {
+    async fn reconnect(&self) -> Option<Carrier> {
         let mut failures = 0;
         loop {
             failures += 1;
@@ -122,8 +123,8 @@ impl Link {
             let dialled = self.shared.dial().await;
             let at = self.shared.settings.clock.now();
             match dialled {
-                Ok((socket, timings)) => {
-                    return self.tell(Notice::Reconnected { at, timings }).await.then_some(socket);
+                Ok((carrier, timings)) => {
+                    return self.tell(Notice::Reconnected { at, timings }).await.then_some(carrier);
                 }
                 Err(ConnectError::Rejected(error)) => {
                     self.tell(Notice::Gone { at, why: error.to_string() }).await;

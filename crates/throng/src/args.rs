@@ -49,7 +49,7 @@ pub(crate) enum Command {
     /// Serve as the control plane: hands scenarios out to workers.
     ControlPlane(ControlPlaneArgs),
     /// Serve as a worker: makes load.
-    Worker(AgentArgs),
+    Worker(WorkerArgs),
     /// Serve as a probe: measures its host and runs the canaries.
     Probe(AgentArgs),
     /// Serve as the data plane: takes measurements in, merges and reports them.
@@ -249,6 +249,17 @@ pub(crate) struct ControlPlaneArgs {
     pub(crate) state_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) role: RoleArgs,
+}
+
+/// `throng worker`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct WorkerArgs {
+    /// Addresses of this host that users connect from, such as 10.0.0.5 or 10.0.0.5-10.0.0.20; each has its own local
+    /// ports towards a target. May be given several times [default: left to the kernel].
+    #[arg(long = "source-address", value_name = "ADDRESS", value_parser = worker::sources::parse)]
+    pub(crate) source_addresses: Vec<worker::sources::Sources>,
+    #[command(flatten)]
+    pub(crate) agent: AgentArgs,
 }
 
 /// `throng worker` and `throng probe`.

@@ -1,6 +1,7 @@
-//! `cargo xtask test | tidy | bench`: everything that a person or CI runs.
+//! `cargo xtask test | conformance | tidy | bench`: everything that a person or CI runs.
 
 mod bench;
+mod conformance;
 mod packages;
 mod repo;
 mod steps;
@@ -22,6 +23,8 @@ struct Args {
 enum Command {
     /// Check everything: format, clippy, house rules, then all tests. Installs missing Debian packages when root.
     Test,
+    /// Hold both ends' WebSocket layers against the Autobahn cases. Installs their runner, a Python package, below target/.
+    Conformance,
     /// Check the house rules only: layers, sizes, words, the map, licences.
     Tidy,
     /// Measure throng itself, in release, and write benches/RESULTS.md.
@@ -34,6 +37,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Test => test::run(),
+        Command::Conformance => conformance::run().map(|text| println!("{text}")),
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
         Command::BareReceiver(args) => bench::bare::receive(&args),

@@ -18,6 +18,11 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Where what is built lies.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |target| root().join(target))
+}
+
 /// A text file of the repository.
 #[derive(Clone, Debug)]
 pub(crate) struct SourceFile {

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::{packages, repo, steps, tidy};
+use crate::{conformance, packages, repo, steps, tidy};
 
 /// Runs all steps, whatever comes of each, and says at the end what failed.
 pub(crate) fn run() -> Result<()> {
@@ -19,6 +19,7 @@ pub(crate) fn run() -> Result<()> {
         Ok("no warning".to_owned())
     });
     steps.step("tests", tests);
+    steps.step("conformance", conformance::run);
     steps.finish()
 }
 

@@ -142,6 +142,7 @@ impl Fixture {
             name: "worker".into(),
             threads: Some(2),
             capacity: None,
+            source_addresses: Vec::new(),
         };
         let worker = worker::run(config, Arc::clone(&telemetry) as _, Clock::System, shutdown.clone());
         let worker = tokio::spawn(worker);

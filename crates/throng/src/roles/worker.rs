@@ -7,7 +7,7 @@ use worker::Config;
 
 use super::shipping::Shipping;
 use super::{announce, name_or_host};
-use crate::args::AgentArgs;
+use crate::args::WorkerArgs;
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::lifeline;
 
@@ -15,11 +15,18 @@ use crate::lifeline;
 ///
 /// # Errors
 /// When the control plane's address is none, or it refuses this worker.
-pub(crate) async fn worker(args: &AgentArgs) -> Result<Exit, Failure> {
+pub(crate) async fn worker(args: &WorkerArgs) -> Result<Exit, Failure> {
+    let source_addresses = args.source_addresses.concat();
+    let args = &args.agent;
     let end = lifeline::token(args.role.until_stdin_closes).or_exit(Exit::Unexpected)?;
     let name = name_or_host(args.name.as_deref());
-    let config =
-        Config { control_plane: args.control_plane.clone(), name: name.clone(), threads: None, capacity: None };
+    let config = Config {
+        control_plane: args.control_plane.clone(),
+        name: name.clone(),
+        threads: None,
+        capacity: None,
+        source_addresses,
+    };
     let clock = args.skew.clock();
     announce(&json!({"role": "worker", "name": name, "control_plane": args.control_plane}))?;
     let telemetry = Arc::new(Shipping { clock: clock.clone(), spool_dir: args.spool_dir() });

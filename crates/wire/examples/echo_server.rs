@@ -1,5 +1,5 @@
 //! A server that says everything again: the codec and the compression that the chat server speaks through, with nothing
-//! around them, for conformance tests. `cargo run -p wire --example echo -- 127.0.0.1:0`
+//! around them, for conformance tests. `cargo run -p wire --example echo_server -- 127.0.0.1:0`
 //!
 //! Prints one line with its address when it serves.
 

@@ -1,6 +1,6 @@
 //! A client that says everything again, on the WebSocket of the load generator's users, for conformance tests: it asks
 //! a test server how many cases there are, and goes through all of them.
-//! `cargo run -p client --example echo -- ws://127.0.0.1:9001`
+//! `cargo run -p client --example echo_client -- ws://127.0.0.1:9001`
 
 use std::error::Error;
 use std::time::Duration;
@@ -22,7 +22,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Outcome<()> {
-    let url = std::env::args().nth(1).ok_or("usage: echo ws://HOST:PORT")?;
+    let url = std::env::args().nth(1).ok_or("usage: echo_client ws://HOST:PORT")?;
     let endpoint = Endpoint::parse(&url)?;
     let mut cases = String::new();
     converse(&endpoint, "/getCaseCount", |_, text| cases = String::from_utf8_lossy(text).into_owned()).await?;
