@@ -273,3 +273,50 @@ impl Floor {
         self.passes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::Outgoing;
+
+    fn event(byte: u8) -> Batch {
+        Batch::from_iter([Outgoing::new(None, Bytes::from(vec![byte]))])
+    }
+
+    /// Serves so many watchers; what they got, in order.
+    fn pass(floor: &mut Floor, budget: usize) -> (Vec<(LineKey, Vec<u8>)>, bool) {
+        let mut got = Vec::new();
+        let more = floor.pass(budget, &mut |line, frames: &mut dyn Iterator<Item = &Bytes>| {
+            got.push((line, frames.map(|frame| frame[0]).collect()));
+        });
+        (got, more)
+    }
+
+    #[test]
+    fn a_huge_room_holds_a_small_one_up_for_a_quantum_only() {
+        let mut floor = Floor::default();
+        (0..10_000).for_each(|line| floor.watch(RoomId(1), line, false));
+        floor.watch(RoomId(2), 10_000, false);
+        assert_eq!(floor.publish(RoomId(1), event(1), Some(3)), (9_999, 9_999));
+        floor.publish(RoomId(2), event(2), None);
+        let (got, more) = pass(&mut floor, QUANTUM + 1);
+        assert_eq!((&got[QUANTUM], more), (&(10_000, vec![2]), true));
+        assert_eq!((&got[0], &got[3]), (&(0, vec![1]), &(3, vec![])), "all but one");
+    }
+
+    #[test]
+    fn what_comes_in_during_a_pass_leaves_with_it_or_in_the_next() {
+        let mut floor = Floor::default();
+        (0..100).for_each(|line| floor.watch(RoomId(1), line, false));
+        floor.publish(RoomId(1), event(1), None);
+        pass(&mut floor, 64);
+        for byte in 2..5 {
+            floor.publish(RoomId(1), event(byte), None);
+        }
+        assert_eq!(pass(&mut floor, 36).0, (64..100).map(|line| (line, vec![1, 2, 3, 4])).collect::<Vec<_>>());
+        let (got, more) = pass(&mut floor, 1_000);
+        assert_eq!((got, more), ((0..64).map(|line| (line, vec![2, 3, 4])).collect::<Vec<_>>(), false));
+        assert_eq!((floor.waiting(), floor.passes()), (0, 2));
+        assert!(floor.rooms[0].frames.capacity() == 0, "an idle room keeps nothing");
+    }
+}

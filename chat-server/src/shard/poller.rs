@@ -62,8 +62,11 @@ impl Poller {
         const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         let mut events = self.events.borrow_mut();
         events.clear();
-        let count = epoll::wait(self.epoll.get_ref(), rustix::buffer::spare_capacity(&mut events), Some(&NOW));
-        let count = count.unwrap_or_default();
+        let count = match epoll::wait(self.epoll.get_ref(), rustix::buffer::spare_capacity(&mut events), Some(&NOW)) {
+            Ok(count) => count,
+            // Interrupted: to be asked again, or what there is would never be heard of.
+            Err(_) => return true,
+        };
         for event in events.iter() {
             let (flags, data) = (event.flags, event.data);
             let ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
