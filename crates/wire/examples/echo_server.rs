@@ -21,7 +21,7 @@ fn main() -> io::Result<()> {
     for stream in listener.incoming() {
         let stream = stream?;
         thread::spawn(move || {
-            if let Err(error) = serve(stream) {
+            if let Err(error) = serve(&stream) {
                 eprintln!("{error}");
             }
         });
@@ -59,10 +59,10 @@ fn upgrade(stream: &TcpStream, reader: &mut impl io::BufRead) -> io::Result<Opti
     Ok(chosen.map(|(agreed, _)| agreed))
 }
 
-fn serve(stream: TcpStream) -> io::Result<()> {
+fn serve(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut reader = BufReader::new(&stream);
-    let agreed = upgrade(&stream, &mut reader)?;
+    let mut reader = BufReader::new(stream);
+    let agreed = upgrade(stream, &mut reader)?;
     let mut decoder = Decoder::new(Role::Server, MESSAGE_BYTES_MAX).deflated(agreed.is_some());
     let mut inflater = agreed.map(|agreed| Inflater::new(agreed.from_client));
     let mut deflater = agreed.and_then(|agreed| Deflater::new(agreed.from_server, 1));
@@ -76,10 +76,10 @@ fn serve(stream: TcpStream) -> io::Result<()> {
         loop {
             let said = match decoder.next(&mut input) {
                 Ok(None) => break,
-                Ok(Some(received)) => answer(received, inflater.as_mut(), deflater.as_mut()),
+                Ok(Some(received)) => answer(&received, inflater.as_mut(), deflater.as_mut()),
                 Err(error) => Err(error),
             };
-            let mut out = &stream;
+            let mut out = stream;
             match said {
                 Ok(Answer::Nothing) => {}
                 Ok(Answer::Frame(frame)) => out.write_all(&frame)?,
@@ -97,11 +97,11 @@ enum Answer {
 }
 
 fn answer(
-    received: Received<'_>,
+    received: &Received<'_>,
     inflater: Option<&mut Inflater>,
     deflater: Option<&mut Deflater>,
 ) -> Result<Answer, FrameError> {
-    Ok(match received {
+    Ok(match *received {
         Received::Text(text) => Answer::Frame(server_frame(Opcode::Text, text.as_bytes())),
         Received::Binary(bytes) => Answer::Frame(server_frame(Opcode::Binary, bytes)),
         Received::Ping(payload) => Answer::Frame(server_frame(Opcode::Pong, payload)),
