@@ -1,6 +1,7 @@
 //! A client that says everything again, on the WebSocket of the load generator's users, for conformance tests: it asks
 //! a test server how many cases there are, and goes through all of them.
-//! `cargo run -p client --example echo_client -- ws://127.0.0.1:9001`
+//! `cargo run -p client --example echo_client -- ws://127.0.0.1:9001`, and `alone` behind it for a client that compresses
+//! every message for itself.
 
 use std::error::Error;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use client::lean::{LeanSocket, Message, Opening, Options};
 use measure::Clock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::time::Instant;
-use wire::deflate::{Agreement, Deflater, Inflater};
+use wire::deflate::{Agreement, Deflater, Direction, Inflater};
 use wire::frame::{FrameError, Opcode};
 
 /// The longest message that is said again.
@@ -24,21 +25,32 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 async fn main() -> Outcome<()> {
     let url = std::env::args().nth(1).ok_or("usage: echo_client ws://HOST:PORT")?;
     let endpoint = Endpoint::parse(&url)?;
+    let from_client = match std::env::args().nth(2).as_deref() {
+        None => Direction::FULL,
+        Some("alone") => Direction::ALONE,
+        Some(other) => return Err(format!("{other:?} is not \"alone\"").into()),
+    };
+    let offer = Agreement { from_client, ..Agreement::FULL };
     let mut cases = String::new();
-    converse(&endpoint, "/getCaseCount", |_, text| cases = String::from_utf8_lossy(text).into_owned()).await?;
+    converse(&endpoint, offer, "/getCaseCount", |_, text| cases = String::from_utf8_lossy(text).into_owned()).await?;
     let cases: u32 = cases.trim().parse()?;
     for case in 1..=cases {
         let path = format!("/runCase?case={case}&agent=throng");
-        converse(&endpoint, &path, |_, _| {}).await?;
+        converse(&endpoint, offer, &path, |_, _| {}).await?;
     }
-    converse(&endpoint, "/updateReports?agent=throng", |_, _| {}).await?;
+    converse(&endpoint, offer, "/updateReports?agent=throng", |_, _| {}).await?;
     println!("{cases} cases");
     Ok(())
 }
 
 /// One connection, until it ends.
-async fn converse(endpoint: &Endpoint, path: &str, mut hear: impl FnMut(Opcode, &[u8])) -> Outcome<()> {
-    let options = Options { offer: Some(Agreement::FULL), message_bytes_max: MESSAGE_BYTES_MAX, ..Options::default() };
+async fn converse(
+    endpoint: &Endpoint,
+    offer: Agreement,
+    path: &str,
+    mut hear: impl FnMut(Opcode, &[u8]),
+) -> Outcome<()> {
+    let options = Options { offer: Some(offer), message_bytes_max: MESSAGE_BYTES_MAX, ..Options::default() };
     let deadline = Instant::now() + Duration::from_secs(10);
     let opening = Opening::connect(endpoint, path, options, &Clock::System, deadline).await?;
     let mut inflater = opening.agreed.map(|agreed| Inflater::new(agreed.from_server));
