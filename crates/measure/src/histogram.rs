@@ -54,9 +54,9 @@ impl Histogram {
 
     /// The value below or at which the fraction `quantile` (0 to 1) of the samples lies, in microseconds; 0 if empty.
     ///
-    /// It is the sample at the rank nearest to `quantile` × count, halves up, as in HdrHistogram's libraries for C, Go,
-    /// JavaScript and Python, so that they say the same of our files to the last digit. Those for Java and Rust round the
-    /// rank up, which is at most one sample further.
+    /// It is the sample at the rank nearest to `quantile` × count, halves up, as in PyPI's `hdrhistogram`, so that it says
+    /// the same of our files to the last digit (a test holds that). Rust's `hdrhistogram` rounds the rank up, which is at
+    /// most one sample further.
     pub fn quantile(&self, quantile: f64) -> u64 {
         let count = self.count() as f64;
         if quantile <= 0.0 || count == 0.0 {
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!((h.quantile(0.5), h.quantile(0.0)), (0, 0), "of nothing");
         for n in 1..=1_000_u64 {
             h.record(n);
-            // The formula of `get_target_count_at_percentile` in PyPI's hdrhistogram, and of C's `hdr_value_at_percentile`.
+            // The formula of `get_target_count_at_percentile` in PyPI's hdrhistogram.
             let rank = |percentile: f64| ((percentile * n as f64 / 100.0 + 0.5) as u64).max(1);
             for (quantile, percentile) in [(0.5, 50.0), (0.9, 90.0), (0.99, 99.0), (0.999, 99.9), (0.9999, 99.99)] {
                 assert_eq!(h.quantile(quantile), rank(percentile), "{percentile} % of {n}");

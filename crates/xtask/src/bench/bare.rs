@@ -16,6 +16,9 @@ use rustix::event::epoll;
 /// Whoever waits longer than this waits for a peer that is gone.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Handshakes that may wait to be accepted, as many as the chat server asks for.
+const BACKLOG: i32 = 65_535;
+
 /// What the receiving process is to do: started by the bench itself.
 #[derive(Args)]
 pub(crate) struct ReceiverArgs {
@@ -44,6 +47,8 @@ impl Bare {
     /// When it can't be started, or doesn't connect in time.
     pub(super) fn start(connections: usize, size: usize) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
+        // The standard library's 128 would drop handshakes, whose repeats take a second: that would be no limit.
+        rustix::net::listen(&listener, BACKLOG)?;
         let receiver = Command::new(std::env::current_exe()?)
             .arg("bare-receiver")
             .arg(listener.local_addr()?.to_string())
