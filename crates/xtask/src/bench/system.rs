@@ -49,6 +49,9 @@ impl Run {
         let result: Value = serde_json::from_str(&text)?;
         let run = Self { result };
         ensure!(run.users() > 0.0, "no user was connected: {}", run.reasons());
+        // What is fast because it leaves something out is not fast.
+        let lost = run.number("/completeness/lost").context("nobody counted what was lost")?;
+        ensure!(lost == 0.0, "{lost} events were lost: {}", run.reasons());
         Ok(run)
     }
 
