@@ -41,7 +41,7 @@ pub(super) fn fanout_busy() -> Result<Vec<Figure>> {
     let mut pairs = Paired::default();
     for _ in 0..ROUNDS {
         let run =
-            Run::of(&room(USERS, "20s", "{ send: { channel: room, rate: 60/s, size: 100B } }"), &["--workers", "1"])?;
+            Run::of(&room(USERS, "20s", "{ send: { channel: room, rate: 45/s, size: 100B } }"), &["--workers", "1"])?;
         let mut bare = Bare::start(USERS, FRAME)?;
         pairs.add(best_ten_seconds(&run.timeline("deliveries")), bare.round(20)?);
     }
