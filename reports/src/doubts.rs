@@ -3,13 +3,16 @@
 use measure::Counter;
 
 use crate::clocks;
-use crate::format::{count, duration_us};
+use crate::format::{count, duration_us, percent};
 use crate::lacking;
-use crate::result::RunResult;
+use crate::result::{HostInfo, RunResult};
 use crate::run::RunState;
 
 /// A host whose processors are busier than this share makes everything on it slower, the service under test included.
 const HOST_BUSY: f64 = 0.95;
+
+/// With more than this share of its memory in use a host begins to drop what it needs again.
+const HOST_FULL: f64 = 0.95;
 
 /// A lag that readers should know about, in microseconds: a tenth of what a person notices.
 const LAG_NOTICED_US: u64 = 10_000;
@@ -22,6 +25,8 @@ pub(crate) fn doubts(run: &RunState, result: &RunResult) -> Vec<String> {
     let mut doubts = Vec::new();
     counted(run, &mut doubts);
     busy_hosts(run, result, &mut doubts);
+    doubts.extend(full_hosts(result));
+    doubts.extend(crate::verdict::reached::doubts(run, result));
     if let Some(lag) = result.metrics.get("lag").filter(|lag| lag.count > 0 && lag.p99_us > LAG_NOTICED_US) {
         let p99 = duration_us(lag.p99_us as f64);
         doubts.push(format!(
@@ -77,6 +82,25 @@ fn busy_hosts(run: &RunState, result: &RunResult, doubts: &mut Vec<String>) {
             ));
         }
     }
+}
+
+/// Workers on hosts whose memory was nearly used up: pages that are fetched back take time that nobody sees.
+fn full_hosts(result: &RunResult) -> impl Iterator<Item = String> {
+    let is_full =
+        |h: &&HostInfo| h.memory_used_max_bytes as f64 > h.memory_bytes as f64 * HOST_FULL && h.memory_bytes > 0;
+    result.hosts.iter().filter(is_full).filter_map(|host| {
+        let ours = result.sources.iter().filter(|s| s.kind == "worker" && s.host == host.name);
+        let workers: Vec<&str> = ours.map(|s| s.name.as_str()).collect();
+        let used = percent(host.memory_used_max_bytes as f64, host.memory_bytes as f64);
+        (!workers.is_empty()).then(|| {
+            format!(
+                "The host {} of {} had {used} of its memory in use; what it had to fetch back made it late. Add hosts, or ask \
+                 for fewer users.",
+                host.name,
+                workers.join(", ")
+            )
+        })
+    })
 }
 
 fn canaries(result: &RunResult, doubts: &mut Vec<String>) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use measure::{Histogram, Interval, Metric};
+use measure::{Counter, Histogram, Interval, Metric};
 use proto::telemetry::{Goodbye, SourceHello};
 
 use crate::clocks::Bounds;
@@ -33,11 +33,20 @@ pub(crate) struct Source {
     pub lag: Histogram,
     /// Its `loop_delay`.
     pub loop_delay: Histogram,
+    /// Actions that fell due on it.
+    pub due: u64,
+    /// Of these, the ones that it did not start.
+    pub dropped: u64,
+    /// Connections and calls that failed because its host had no port, or it no file, left for them.
+    pub starved: u64,
     /// Seconds of the run that it has shipped: all before this one.
     pub covered: u32,
     /// How well its clock was known meanwhile.
     pub bounds: Bounds,
 }
+
+/// How a client says that it is its own side that has nothing left.
+const STARVED: [&str; 2] = ["no local port left", "no file descriptor left"];
 
 impl Source {
     /// A source that has not said anything yet.
@@ -50,6 +59,14 @@ impl Source {
         &self.hello.source
     }
 
+    /// Whether it generates load; of one that never said what it is, by its name.
+    pub(crate) fn is_worker(&self) -> bool {
+        match self.hello.kind.as_str() {
+            "" => self.name().split('-').next() == Some("worker"),
+            kind => kind == "worker",
+        }
+    }
+
     /// Takes note of an interval that the run merges.
     pub(crate) fn add(&mut self, sequence: u64, span: Span, interval: &Interval) {
         self.stored.insert(sequence);
@@ -57,8 +74,14 @@ impl Source {
         self.counts += interval.counters.values().sum::<u64>();
         self.covered = self.covered.max(span.covered);
         self.bounds.add(interval);
-        for (key, n) in &interval.counters {
-            *self.by_name.entry(key.counter.to_string()).or_default() += n;
+        for (key, count) in &interval.counters {
+            *self.by_name.entry(key.counter.to_string()).or_default() += count;
+            match key.counter {
+                Counter::Due => self.due += count,
+                Counter::Dropped => self.dropped += count,
+                Counter::Errors if STARVED.iter().any(|kind| key.label.ends_with(kind)) => self.starved += count,
+                _ => {}
+            }
         }
         for (series, histogram) in &interval.histograms {
             *self.by_name.entry(series.metric.to_string()).or_default() += histogram.count();

@@ -1,29 +1,15 @@
 //! Passed, failed, or invalid, and why, in words that say what to do.
 
-use measure::{Counter, Gauge};
+mod generator;
+pub(crate) mod reached;
+
+use measure::Counter;
 use proto::telemetry::CloseRequest;
 
 use crate::format::{count, counted, duration_us, number, run_time};
-use crate::result::{HostInfo, Outcome, RunResult, SourceInfo, ThresholdResult, VerdictInfo, WindowInfo};
+use crate::result::{Outcome, RunResult, ThresholdResult, VerdictInfo, WindowInfo};
 use crate::run::{ABORTED, RunState};
-use crate::timeline::levels;
 use crate::{clocks, sources};
-
-/// The generator may start one action in a hundred so late, in microseconds. Latency is counted from the due time, so
-/// a later start is the generator's own delay shown as the service's: 100 ms is what people notice, and more than a
-/// chat service on a healthy host takes.
-const LAG_P99_MAX_US: u64 = 100_000;
-
-/// Workers that are named when they were late, the latest first.
-const NAMED_MAX: usize = 5;
-
-/// A worker that uses this share of its cores …
-const CPU_SATURATED: f64 = 0.95;
-/// … for so many seconds on end has no room left to be on time.
-const CPU_SATURATED_S: u64 = 5;
-
-/// With more than this share of all due actions dropped, the load was not the one that was asked for.
-const DROPPED_MAX: f64 = 0.01;
 
 /// At least this share of the users that the schedule asks for must have been connected at once.
 const USERS_REACHED_MIN: f64 = 0.99;
@@ -33,7 +19,7 @@ pub(crate) fn judge(run: &RunState, result: &RunResult, close: &CloseRequest) ->
     let mut invalid = close.invalid_reasons.clone();
     invalid.extend(lost_workers(result, &close.invalid_reasons));
     invalid.extend(incomplete(result));
-    invalid.extend(generator(run, result));
+    invalid.extend(generator::reasons(run, result));
     invalid.extend(clocks::unusable_thresholds(result));
     invalid.extend(nothing_measured(run, result));
     let mut failed: Vec<String> = stopped(run).into_iter().collect();
@@ -45,6 +31,13 @@ pub(crate) fn judge(run: &RunState, result: &RunResult, close: &CloseRequest) ->
         Some(Shortfall::OfTheTarget(reason)) => failed.insert(0, reason),
         Some(Shortfall::OfTheGenerator(reason)) => invalid.push(reason),
         None => {}
+    }
+    failed.extend(unsettled(run));
+    for shortfall in reached::sends(run, close) {
+        match shortfall {
+            Shortfall::OfTheTarget(reason) => failed.push(reason),
+            Shortfall::OfTheGenerator(reason) => invalid.push(reason),
+        }
     }
     let outcome = match (invalid.is_empty(), failed.is_empty()) {
         (false, _) => Outcome::Invalid,
@@ -87,85 +80,6 @@ fn incomplete(result: &RunResult) -> Vec<String> {
         ));
     }
     reasons
-}
-
-fn generator(run: &RunState, result: &RunResult) -> Vec<String> {
-    let mut reasons = Vec::new();
-    reasons.extend(late(result));
-    let workers = result.sources.iter().enumerate().filter(|(_, s)| s.kind == "worker");
-    let busy: Vec<String> = workers.filter_map(|(i, worker)| saturated(run, i, worker)).collect();
-    // A worker that used all of its host has said so already.
-    reasons.extend(if busy.is_empty() { saturated_hosts(run, result) } else { busy });
-    let (due, dropped) = (run.total(Counter::Due), run.total(Counter::Dropped));
-    if due > 0 && dropped as f64 > due as f64 * DROPPED_MAX {
-        let share = number(dropped as f64 / due as f64 * 100.0);
-        reasons.push(format!(
-            "{} of {} due actions ({share} %) were not started, because their user was not connected or too many calls were \
-             on their way: the load was less than asked for. Ask for less, or find out why the target holds calls back.",
-            count(dropped),
-            count(due)
-        ));
-    }
-    reasons
-}
-
-/// A generator that was late, and which workers of it.
-fn late(result: &RunResult) -> Option<String> {
-    let lag = result.metrics.get("lag").filter(|lag| lag.count > 0 && lag.p99_us > LAG_P99_MAX_US)?;
-    let (p99, max) = (duration_us(lag.p99_us as f64), duration_us(LAG_P99_MAX_US as f64));
-    let workers = result.sources.iter().filter(|s| s.kind == "worker" && s.lag_p99_us > Some(LAG_P99_MAX_US));
-    let mut named: Vec<(&str, u64)> = workers.filter_map(|s| Some((s.name.as_str(), s.lag_p99_us?))).collect();
-    named.sort_by_key(|(_, late)| std::cmp::Reverse(*late));
-    let more = named.len().saturating_sub(NAMED_MAX);
-    let first: Vec<&str> = named.iter().take(NAMED_MAX).map(|(name, _)| *name).collect();
-    let by = match (first.as_slice(), more) {
-        ([], _) => String::new(),
-        (names, 0) => format!(" on {}", names.join(", ")),
-        (names, more) => format!(" on {} and {} others", names.join(", "), count(more as u64)),
-    };
-    Some(format!(
-        "The load generator was late{by}: one action in a hundred started {p99} or more after it was due (at most {max} is \
-         fair). Give it more cores or workers, or ask for less."
-    ))
-}
-
-fn saturated(run: &RunState, index: usize, worker: &SourceInfo) -> Option<String> {
-    let cpu = levels(run, index, Gauge::ProcessCpuMilli).into_iter().map(|v| v.map(|milli| milli as f64 / 1e3));
-    let longest = longest_at_limit(cpu, worker.cores) * u64::from(run.slots.width_s());
-    (longest >= CPU_SATURATED_S).then(|| {
-        let (name, most) = (&worker.name, number(worker.cpu_max / f64::from(worker.cores.max(1)) * 100.0));
-        format!("{name} was at its limit for {longest} s (up to {most} % of its processor time): add workers, or ask for less.")
-    })
-}
-
-/// A host of workers that had no processor time left, though no single one of them used it all. One that they share
-/// with the service is a doubt and no verdict: there it may be the service that was at its limit.
-fn saturated_hosts(run: &RunState, result: &RunResult) -> Vec<String> {
-    let on = |host: &HostInfo, kind: &str| {
-        let ours = result.sources.iter().filter(|s| s.kind == kind && s.host == host.name);
-        ours.map(|s| s.name.clone()).collect::<Vec<_>>()
-    };
-    let reason = |host: &HostInfo| {
-        let longest = longest_at_limit(host.cpu.iter().copied(), host.cores) * u64::from(run.slots.width_s());
-        let workers = on(host, "worker");
-        if longest < CPU_SATURATED_S || workers.is_empty() || !on(host, "node").is_empty() {
-            return None;
-        }
-        let (name, workers) = (&host.name, workers.join(", "));
-        Some(format!("The host {name} of {workers} was at its limit for {longest} s: add hosts, or ask for less."))
-    };
-    result.hosts.iter().filter_map(reason).collect()
-}
-
-/// The most slots on end in which so many cores were in use as a machine has.
-fn longest_at_limit(cpu: impl Iterator<Item = Option<f64>>, cores: u32) -> u64 {
-    let full = f64::from(cores.max(1)) * CPU_SATURATED;
-    let (mut longest, mut now) = (0, 0);
-    for used in cpu {
-        now = if used.is_some_and(|used| used >= full) { now + 1 } else { 0 };
-        longest = longest.max(now);
-    }
-    longest
 }
 
 fn nothing_measured(run: &RunState, result: &RunResult) -> Option<String> {
@@ -212,6 +126,18 @@ fn users_missing(run: &RunState, result: &RunResult) -> Option<Shortfall> {
     )))
 }
 
+/// Users whose channels may have gone on without them: nobody could say where they ended.
+fn unsettled(run: &RunState) -> Option<String> {
+    let channels = run.total(Counter::Unsettled);
+    (channels > 0).then(|| {
+        let visits = counted(channels, "visit of a channel", "visits of a channel");
+        format!(
+            "The last numbers of {visits} could not be asked for: whether these users had everything is not known, and what is \
+             lost of it is not among the lost. The service did not answer; its log may say why."
+        )
+    })
+}
+
 /// That a threshold has stopped the run: when, and which.
 fn stopped(run: &RunState) -> Option<String> {
     run.events.iter().find(|event| event.kind == ABORTED).map(|event| event.text.clone())
@@ -249,7 +175,7 @@ pub(crate) fn windows(window: &WindowInfo) -> String {
 mod tests {
     use super::*;
     use crate::testing::{count, healthy, level, put, result, run};
-    use measure::{Interval, Metric};
+    use measure::{Gauge, Interval, Metric};
 
     const FAST: &str = "  - delivery: p(99) < 100ms\n";
 
@@ -287,9 +213,45 @@ mod tests {
         let (outcome, reasons) = judged("  - delivery: p(99) < 1ms\n", |_, i| put(i, Metric::Lag, 300_000, 5));
         assert_eq!((outcome, reasons.len()), (Outcome::Invalid, 2), "invalid first, and what failed is still said");
         assert!(
-            reasons[0].contains("load generator was late on worker-1: one") && reasons[1].contains("asked"),
+            reasons[0].contains("load generator was late on worker-1 (300\u{a0}ms): one")
+                && reasons[1].contains("asked"),
             "{reasons:?}"
         );
+    }
+
+    /// A hundred workers, of which one is late with all that it does: of all actions together not even one in a hundred.
+    #[test]
+    fn one_late_worker_among_many_is_named_and_no_other() {
+        let mut run = run(FAST, (0..10).map(|_| healthy()));
+        run.sources[0].lag.record_n(100, 100_000);
+        let mut late = crate::source::Source::named("worker-57");
+        late.lag.record_n(412_000, 900);
+        run.sources.push(late.clone());
+        let reasons = result(&run).verdict.reasons;
+        let told: Vec<_> = reasons.iter().filter(|r| r.contains("late on worker-57 (412\u{a0}ms)")).collect();
+        assert!(told.len() == 1 && !told[0].contains("worker-1"), "{reasons:?}");
+        run.sources[1].lag = measure::Histogram::new();
+        run.sources[1].loop_delay.record_n(250_000, 900);
+        let reasons = result(&run).verdict.reasons;
+        assert!(reasons.iter().any(|r| r.contains("late to wake up on worker-57 (250\u{a0}ms)")), "{reasons:?}");
+    }
+
+    #[test]
+    fn what_a_single_worker_did_not_start_or_had_no_port_for_names_it() {
+        let mut run = run(FAST, (0..10).map(|_| healthy()));
+        let mut other = crate::source::Source::named("worker-2");
+        (other.due, other.dropped, other.starved) = (200, 20, 7);
+        run.sources.push(other);
+        let reasons = result(&run).verdict.reasons.join(" ").replace('\u{a0}', " ");
+        assert!(reasons.contains("were not started: worker-2 (10.0 %)"), "{reasons}");
+        assert!(reasons.contains("left for a connection on worker-2 (7 times)"), "{reasons}");
+    }
+
+    #[test]
+    fn a_service_that_is_silent_to_the_end_has_not_passed() {
+        let (outcome, reasons) = judged(FAST, |s, i| count(i, Counter::Unsettled, if s == 9 { 10 } else { 0 }));
+        assert_eq!(outcome, Outcome::Failed);
+        assert!(reasons[0].contains("numbers of 10\u{a0}visits of a channel could not be asked for"), "{reasons:?}");
     }
 
     #[test]

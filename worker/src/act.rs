@@ -42,6 +42,9 @@ impl Load {
                     // There is nothing to react to yet: that is no action.
                     return;
                 }
+                if self.is_away(self.local(arrival.user)) {
+                    return;
+                }
                 self.book.started(cohort, at);
                 if matches!(kind, ActionKind::Send { .. }) {
                     self.book.send_due(cohort);

@@ -28,9 +28,12 @@ pub(crate) async fn drain(load: &Rc<Load>) {
         load.step(local, Event::Drain);
     }
     sleep(STRAGGLERS).await;
-    let last = last_numbers(load, &users).await;
+    let (last, told) = last_numbers(load, &users).await;
     for (n, &local) in users.iter().enumerate() {
         for channel in load.user(local, |u| u.channels().collect::<Vec<_>>()).unwrap_or_default() {
+            if !told.contains(&channel) {
+                load.step(local, Event::EndUnknown { channel });
+            }
             load.step(local, Event::Last { channel, seq: last.get(&channel).copied().unwrap_or_default() });
         }
         if n % 256 == 255 {
@@ -49,6 +52,7 @@ pub(crate) fn give_up(load: &Rc<Load>) {
         for channel in load.user(local, |u| u.unknown_ends().collect::<Vec<_>>()).unwrap_or_default() {
             let seq = highest.get(&channel).copied().unwrap_or_default();
             load.step(local, Event::Drain);
+            load.step(local, Event::EndUnknown { channel });
             load.step(local, Event::Last { channel, seq });
         }
         if let Some(visit) = load.user(local, crate::user::User::visit) {
@@ -57,16 +61,19 @@ pub(crate) fn give_up(load: &Rc<Load>) {
     }
 }
 
-/// Each channel's last number; of one that nobody answers for, the highest that any user of the thread has seen.
-async fn last_numbers(load: &Rc<Load>, users: &[Local]) -> HashMap<ChannelId, u64> {
+/// Each channel's last number, and the channels that the service told it of; of others, it is the highest that any user of
+/// the thread has seen.
+async fn last_numbers(load: &Rc<Load>, users: &[Local]) -> (HashMap<ChannelId, u64>, HashSet<ChannelId>) {
     let (asks, mut last) = asks(load, users);
     let answers: Vec<Vec<Numbered>> =
         stream::iter(asks).map(|ask| ask_for(load, ask)).buffer_unordered(load.errands_at_once).collect().await;
+    let mut told = HashSet::new();
     for (channel, seq) in answers.into_iter().flatten() {
+        told.insert(channel);
         let known = last.entry(channel).or_default();
         *known = seq.max(*known);
     }
-    last
+    (last, told)
 }
 
 /// Who asks for which channels: each channel once, through a user who watches it, as few calls as that takes.

@@ -142,6 +142,14 @@ impl Load {
         self.world.borrow().users.get(local as usize)?.as_ref().map(|seat| read(&seat.user))
     }
 
+    /// Whether a user is away as the scenario has it: what would fall to it then is done by nobody. Who should be back, and
+    /// is not, is not meant.
+    pub(crate) fn is_away(&self, local: Local) -> bool {
+        let world = self.world.borrow();
+        let seat = world.users.get(local as usize).and_then(Option::as_ref);
+        seat.is_some_and(|seat| seat.user.has_left() && seat.rejoin.is_none())
+    }
+
     /// All users that have joined at least once.
     pub(crate) fn locals(&self) -> Vec<Local> {
         let world = self.world.borrow();
@@ -330,6 +338,7 @@ impl Load {
         due: Timestamp,
     ) {
         self.book.account(user, cohort, effects.tally, effects.notes, self.book.now());
+        self.book.unsettled(cohort, effects.unsettled);
         self.book.add(Gauge::Watching, Some(cohort), effects.watching);
         let by = i64::from(now) - i64::from(before);
         self.book.add(Gauge::UsersConnected, Some(cohort), by);

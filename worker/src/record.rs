@@ -171,6 +171,13 @@ impl Book {
         });
     }
 
+    /// Visits ended in channels whose last number nobody told.
+    pub(crate) fn unsettled(&self, cohort: Cohort, channels: u64) {
+        if channels > 0 {
+            self.recorder.with(|r| r.count(Counter::Unsettled, Some(cohort), channels));
+        }
+    }
+
     /// An action's call was answered, or not.
     pub(crate) fn acted(&self, kind: ActionKind, cohort: Cohort, due: Timestamp, result: &Result<Answer, CallError>) {
         let (metric, word) = match kind {

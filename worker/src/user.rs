@@ -84,6 +84,8 @@ pub(crate) struct Effects {
     pub(crate) fresh: bool,
     /// What befell which events; nearly always nothing.
     pub(crate) notes: Vec<(ChannelId, Note)>,
+    /// Channels whose last number nobody told, so that what is lost of them isn't known.
+    pub(crate) unsettled: u64,
     /// What is to be done, in order.
     pub(crate) actions: SmallVec<[Action; 1]>,
 }
@@ -133,6 +135,8 @@ struct Seat {
     watch: Watch,
     /// The channel's last number, once it is known.
     end: Option<u64>,
+    /// There was no answer to the question for it.
+    guessed: bool,
     account: Account,
 }
 
@@ -158,7 +162,7 @@ pub(crate) struct User {
 impl User {
     /// A user that will watch these channels, and is not here yet.
     pub(crate) fn new(index: u64, cohort: Cohort, channels: impl IntoIterator<Item = ChannelId>) -> Self {
-        let seat = |channel| Seat { channel, watch: Watch::No, end: None, account: Account::default() };
+        let seat = |channel| Seat { channel, watch: Watch::No, end: None, guessed: false, account: Account::default() };
         let seats = channels.into_iter().map(seat).collect();
         Self {
             index,
@@ -181,6 +185,11 @@ impl User {
     /// Whether it is here, connected or trying to be.
     pub(crate) fn is_here(&self) -> bool {
         self.state != State::Away
+    }
+
+    /// Whether its visit is over, or ends.
+    pub(crate) fn has_left(&self) -> bool {
+        self.visit > 0 && (self.state == State::Away || self.exit == Exit::Leave)
     }
 
     /// Whether it may act: connected, and not on its way out.
@@ -257,6 +266,7 @@ impl User {
         (self.exit, self.syncing, self.failures) = (Exit::No, false, 0);
         for seat in &mut self.seats {
             (seat.watch, seat.end, seat.account) = (Watch::No, None, Account::default());
+            seat.guessed = false;
         }
         self.connect(Duration::ZERO, effects);
     }
@@ -397,11 +407,12 @@ impl User {
     }
 
     fn end_unknown(&mut self, channel: ChannelId, effects: &mut Effects) {
-        if self.exit == Exit::Leave
-            && let Some(seat) = self.seat(channel)
-        {
-            // The best that is known; that the question failed is in the errors.
-            seat.end.get_or_insert(seat.account.highest());
+        let leaves = self.exit == Exit::Leave;
+        let Some(seat) = self.seat(channel).filter(|seat| seat.end.is_none()) else { return };
+        seat.guessed = true;
+        if leaves {
+            // The best that is known. As the run ends, others may know more.
+            seat.end = Some(seat.account.highest());
             self.settle_if_complete(effects);
         }
     }
@@ -420,6 +431,7 @@ impl User {
     /// Ends the visit: what is not there now is lost.
     fn settle(&mut self, effects: &mut Effects) {
         for seat in &mut self.seats {
+            effects.unsettled += u64::from(seat.account.has_begun() && (seat.guessed || seat.end.is_none()));
             let mut notes = Notes::default();
             effects.tally += seat.account.settle(seat.end.unwrap_or_default(), &mut notes);
             effects.note(seat.channel, notes);

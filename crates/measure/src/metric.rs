@@ -159,6 +159,8 @@ closed! {
     Saturated = 23, "saturated";
     /// messages that fell due by the schedule: the part of `due` that is sending
     SendsDue = 24, "sends_due";
+    /// a user's channels whose last number could not be asked for when watching ended, so that what it lost isn't known
+    Unsettled = 25, "unsettled";
 }
 
 closed! {

@@ -115,7 +115,7 @@ impl Check<'_> {
             (None, None) => None,
         };
         if let (Subject::Counter(counter), Some(key)) = (threshold.subject, part)
-            && matches!(counter, Counter::Expected | Counter::Delivered | Counter::Lost)
+            && matches!(counter, Counter::Expected | Counter::Delivered | Counter::Lost | Counter::Unsettled)
         {
             let name = counter.name();
             let message = format!("`{name}` is counted when a user stops watching, not when it happens");

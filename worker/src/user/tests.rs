@@ -357,3 +357,21 @@ fn a_user_that_the_server_sends_away_does_not_come_back() {
     assert!(effects.actions.contains(&Action::Left));
     assert_eq!(effects.tally, Tally::default(), "it never watched, so nothing was expected");
 }
+
+/// A user that watched one channel up to its fifth event, and what follows.
+fn unsettled(events: &[Event]) -> u64 {
+    let mut user = User::new(0, 0, [0]);
+    let before = [Event::Join, Event::Connected { epoch: 1 }, Event::Watched { epoch: 1, channel: 0, seq: 5 }];
+    before.iter().chain(events).map(|event| user.step(event.clone(), 0.5).unsettled).sum()
+}
+
+#[test]
+fn whose_last_number_nobody_told_is_counted() {
+    let (channel, unknown) = (0, Event::EndUnknown { channel: 0 });
+    let last = Event::Last { channel, seq: 5 };
+    assert_eq!(unsettled(&[Event::Leave, Event::Ended { channel, seq: 5 }]), 0);
+    assert_eq!(unsettled(&[Event::Leave, unknown.clone()]), 1);
+    assert_eq!(unsettled(&[Event::Leave, Event::GiveUp { visit: 1 }]), 1, "no answer at all");
+    assert_eq!(unsettled(&[Event::Drain, last.clone()]), 0);
+    assert_eq!(unsettled(&[Event::Drain, unknown, last]), 1, "others may know more, the service said nothing");
+}

@@ -11,6 +11,7 @@ mod canaries;
 mod clocks;
 mod due;
 mod fanout;
+mod frozen;
 mod ground;
 mod lost;
 mod role;
@@ -104,7 +105,9 @@ fn finish(run: &mut Run) -> Value {
 
 /// Whether a reason says that the machine was too busy to measure.
 fn is_busy(reason: &str) -> bool {
-    ["load generator was late", "at its limit", "due actions"].iter().any(|words| reason.contains(words))
+    ["load generator was late", "at its limit", "due actions", "were asked to"]
+        .iter()
+        .any(|words| reason.contains(words))
 }
 
 /// Tries a comparison until it holds.
