@@ -98,7 +98,9 @@ fn rates(run: &RunState, ended_s: f64) -> Vec<Rate> {
     let scenario = &run.opened.scenario;
     let planned = scenario.timeline().end.as_secs_f64();
     let stopped = run.stopped_s().map_or(planned, f64::from);
-    let end = planned.min(stopped).min(ended_s.max(0.0));
+    // What nobody shipped anything of is told as missing, and not as slow.
+    let shipped = run.slots.iter().len() as f64 * f64::from(run.slots.width_s());
+    let end = planned.min(stopped).min(shipped).min(ended_s.max(0.0));
     let mut rates = Vec::new();
     for (cohort, spec) in (0..).zip(&scenario.cohorts).filter(|(_, spec)| spec.lifetime.is_none() && spec.users > 0) {
         let begin = spec.ramp_delay.as_secs_f64();
