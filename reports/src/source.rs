@@ -168,7 +168,7 @@ mod tests {
         let mut source = Source::named("w");
         let mut interval = Interval::default();
         interval.histograms.entry(Metric::Send.into()).or_default().record_n(5, 3);
-        interval.counters.insert(measure::Counter::Sent.into(), 2);
+        interval.counters.insert(Counter::Sent.into(), 2);
         source.add(1, Span::default(), &interval);
         let mut goodbye = Goodbye { samples: 3, counts: 2, ..Goodbye::default() };
         assert!(source.agrees(&goodbye), "sums alone are all that there is");
