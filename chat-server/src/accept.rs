@@ -19,6 +19,9 @@ use crate::stats::{add, get, take};
 
 /// Bytes of a request's head: a token (8 KiB at most) and the user's details in the query, escaped.
 const HEAD_BYTES: usize = 64 * 1024;
+/// Bytes that the kernel takes beyond what the peer's window has room for. Without this bound it takes megabytes for each
+/// slow reader, unshared; what waits in outboxes is shared by all that have not had it.
+const UNSENT_BYTES: u32 = 128 * 1024;
 /// How long to rest when the system has no file descriptors left, or a shard can't take more.
 const REST: Duration = Duration::from_millis(50);
 
@@ -94,6 +97,7 @@ pub(crate) async fn serve(app: Arc<App>, stream: std::net::TcpStream, router: Ro
     // Without it each small frame would wait for the acknowledgement of the one before. A socket that refuses is broken,
     // which its first read will tell.
     let _ = stream.set_nodelay(true);
+    let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(permit.clone());

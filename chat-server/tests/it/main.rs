@@ -11,5 +11,6 @@ mod messages;
 mod resources;
 mod restart;
 mod slow;
+mod slow_crowd;
 mod support;
 mod watch;

@@ -181,7 +181,15 @@ impl Server {
 
     /// A connected user.
     pub(crate) async fn connect(&self, user: &str) -> Socket {
-        let mut socket = self.socket(&self.url(user, &token(user), KEY)).await;
+        let stream = soon(TcpStream::connect(self.address)).await.unwrap();
+        self.connect_over(stream, user).await
+    }
+
+    /// A user, connected over a stream of the test's own.
+    pub(crate) async fn connect_over(&self, stream: TcpStream, user: &str) -> Socket {
+        let url = self.url(user, &token(user), KEY);
+        let (stream, _) = soon(tokio_tungstenite::client_async(url, stream)).await.unwrap();
+        let mut socket = Socket { stream, id: String::new() };
         let first = socket.event().await;
         assert_eq!(first["type"], "health.check");
         assert_eq!(first["me"]["id"], json!(user));
