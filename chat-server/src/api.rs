@@ -4,6 +4,7 @@ mod about;
 mod answer;
 mod channels;
 mod cors;
+mod edge;
 mod events;
 mod filter;
 mod gate;
@@ -32,8 +33,28 @@ use crate::{connect, failure};
 pub(crate) use answer::{Answer, Failure};
 pub(crate) use request::{Body, Call, ChannelName, Parameters, Query, Segments};
 
+/// Endpoints that an edge passes on.
+const PASSED_ON: [&str; 13] = [
+    "/channels/{type}/{id}",
+    "/channels/{type}/{id}/message",
+    "/channels/{type}/{id}/event",
+    "/channels/{type}/{id}/read",
+    "/messages/{id}",
+    "/messages/{id}/replies",
+    "/messages/{id}/reaction",
+    "/messages/{id}/reaction/{type}",
+    "/members",
+    "/users",
+    "/search",
+    "/sync",
+    "/app",
+];
+
 /// All endpoints.
 pub(crate) fn router(app: Arc<App>) -> Router {
+    if app.edge.is_some() {
+        return edge::router(app);
+    }
     Router::new()
         .route("/connect", get(connect::connect))
         .route("/longpoll", get(longpoll::longpoll).post(longpoll::longpoll))

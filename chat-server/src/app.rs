@@ -5,18 +5,23 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use measure::Clock;
+use proto::link::Watcher;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::ApiError;
 use wire::event::{Event, kind};
 use wire::token::TokenKey;
 
-use crate::cell::{Cell, State};
+use crate::cell::{Cell, Except, State};
 use crate::channel::{Bounds, Channel, Step};
 use crate::config::Config;
 use crate::connection::{Connection, Connections};
+use crate::edge::{EdgeLink, Remote};
 use crate::failure;
 use crate::hub::RoomId;
+use crate::link::Links;
+use crate::online::Online;
+use crate::outbox::Closing;
 use crate::outlets::{Item, Outlets, Slots};
 use crate::rate::Limiter;
 use crate::shard::Handle;
@@ -55,6 +60,13 @@ pub(crate) struct App {
     /// Cancelled when a shard has failed: the server must end.
     pub(crate) failed: CancellationToken,
     next_room: AtomicU64,
+    /// Drawn at random: which process this is, as edges and origins know each other.
+    pub(crate) origin_id: u64,
+    /// The edges that are attached, at an origin.
+    pub(crate) links: Links,
+    /// The origin, at an edge.
+    pub(crate) edge: Option<Arc<EdgeLink>>,
+    pub(crate) online: Online,
     /// Channels whose watcher count waits to be announced.
     announcements: Mutex<Vec<Arc<Cell>>>,
 }
@@ -80,6 +92,10 @@ impl App {
             ended: CancellationToken::new(),
             failed: CancellationToken::new(),
             next_room: AtomicU64::new(1),
+            origin_id: uuid::Uuid::new_v4().as_u64_pair().0,
+            links: Links::default(),
+            edge: config.origin.clone().map(|origin| Arc::new(EdgeLink::new(origin))),
+            online: Online::new(config.presence_grace),
             announcements: Mutex::default(),
             config,
         }
@@ -106,7 +122,14 @@ impl App {
     /// A channel gets its place here.
     pub(crate) fn cell(&self, channel: Channel) -> Arc<Cell> {
         let room = RoomId(self.next_room.fetch_add(1, Ordering::Relaxed));
-        Arc::new(Cell::new(room, channel, self.stats.clone()))
+        Arc::new(Cell::new(room, channel, None, self.stats.clone()))
+    }
+
+    /// A channel whose origin is elsewhere gets its place here.
+    pub(crate) fn remote_cell(&self, kind: &str, id: &str) -> Arc<Cell> {
+        let room = RoomId(self.next_room.fetch_add(1, Ordering::Relaxed));
+        let channel = Channel::new(kind, id, None, &Date::now(), self.bounds());
+        Arc::new(Cell::new(room, channel, Some(Box::new(Remote::new())), self.stats.clone()))
     }
 
     /// The channel with this cid.
@@ -129,7 +152,7 @@ impl App {
         let (answer, kept) = {
             let state = &mut *cell.lock();
             let at = Date::now();
-            state.channel.watchers = state.audience.user_count() as u64;
+            state.channel.watchers = state.watchers();
             let mut step = step(&mut state.channel, &at)?;
             match kept {
                 Some(kept) => {
@@ -152,13 +175,16 @@ impl App {
 
     /// Whether the channel has so many watchers that small events stay untold.
     pub(crate) fn is_throttled(&self, state: &State) -> bool {
-        self.config.throttle_watchers.is_some_and(|most| state.audience.user_count() > most)
+        self.config.throttle_watchers.is_some_and(|most| state.watchers() > most as u64)
     }
 
     /// Starts to watch, tells the others, and answers the number after which the connection gets every event.
     pub(crate) async fn watch(&self, cell: &Arc<Cell>, connection: &Arc<Connection>) -> Result<u64, ApiError> {
         let mut slots = self.outlets.reserve(2).await?;
         let state = &mut *cell.lock();
+        if cell.remote.as_ref().is_some_and(|remote| !remote.is_live()) {
+            return Err(failure::origin_away());
+        }
         if !connection.begin_watching(cell)? {
             return Ok(state.audience.seq());
         }
@@ -182,6 +208,7 @@ impl App {
         if !connection.end_watching(cell) {
             return Ok(state.audience.seq());
         }
+        self.stop_observing(connection, cell);
         Ok(self.leave(cell, state, slots, connection))
     }
 
@@ -206,16 +233,59 @@ impl App {
         connection: &Connection,
         kind: &str,
     ) {
+        if let Some(edge) = &self.edge {
+            let starts = kind == kind::USER_WATCHING_START;
+            return edge.note_watching(cell, state, connection, starts, !self.is_throttled(state));
+        }
         if self.is_throttled(state) {
-            if !std::mem::replace(&mut state.announcing, true) {
-                lock(&self.announcements).push(cell.clone());
-            }
-            return;
+            return self.announce_later(cell, state);
         }
         let mut event = state.channel.event(kind, &Date::now());
         event.user = Some(connection.user.show());
-        event.watcher_count = Some(state.audience.user_count() as u64);
-        cell.broadcast(state, slots, &event, Some(connection.place));
+        event.watcher_count = Some(state.watchers());
+        cell.broadcast(state, slots, &event, Some(Except::Here(connection.place)));
+        state.edges.iter().for_each(|edge| edge.count(state.watchers()));
+    }
+
+    /// Users began and stopped to watch on an edge, which has been counted: tells the others.
+    pub(crate) async fn tell_watching_at_edge(&self, cell: &Arc<Cell>, started: &[Watcher], stopped: &[Watcher]) {
+        let started = started.iter().map(|watcher| (watcher, kind::USER_WATCHING_START));
+        let stopped = stopped.iter().map(|watcher| (watcher, kind::USER_WATCHING_STOP));
+        let mut anybody = false;
+        for (watcher, kind) in started.chain(stopped) {
+            anybody = true;
+            let Ok(mut slots) = self.outlets.reserve(1).await else { break };
+            let state = &mut *cell.lock();
+            if self.is_throttled(state) {
+                return self.announce_later(cell, state);
+            }
+            let mut event = state.channel.event(kind, &Date::now());
+            let user = self.users.get_or_create(&watcher.user).0;
+            event.user = Some(wire::event::User { online: true, ..user.show() });
+            event.watcher_count = Some(state.watchers());
+            cell.broadcast(state, &mut slots, &event, Some(Except::There(watcher.connection)));
+        }
+        let state = &mut *cell.lock();
+        if anybody {
+            state.edges.iter().for_each(|edge| edge.count(state.watchers()));
+        } else {
+            self.announce_later(cell, state);
+        }
+    }
+
+    /// The channel's watcher count is to be announced.
+    pub(crate) fn announce_later(&self, cell: &Arc<Cell>, state: &mut State) {
+        if !std::mem::replace(&mut state.announcing, true) {
+            lock(&self.announcements).push(cell.clone());
+        }
+    }
+
+    /// Closes all who watch a channel here.
+    pub(crate) async fn close_watchers(&self, cell: &Arc<Cell>, closing: Closing) {
+        let Some(mut slots) = self.slots_at_last(1).await else { return };
+        for outlet in 0..self.shards.len() {
+            slots.send(outlet, Item::Close { room: cell.room, closing });
+        }
     }
 
     /// Announces the watcher counts that wait; called every few seconds.
@@ -231,14 +301,16 @@ impl App {
             let state = &mut *cell.lock();
             state.announcing = false;
             let mut event = state.channel.event(kind::USER_WATCHING_START, &Date::now());
-            event.watcher_count = Some(state.audience.user_count() as u64);
+            event.watcher_count = Some(state.watchers());
             cell.broadcast(state, &mut slots, &event, None);
+            state.edges.iter().for_each(|edge| edge.count(state.watchers()));
         }
     }
 
     /// A connection is gone: it can't be named any more, and soon nothing of it stays. Calling it again does nothing.
     pub(crate) fn disconnect(self: &Arc<Self>, connection: &Arc<Connection>) {
         if self.connections.close(connection) {
+            self.departed(&connection.user);
             let (app, connection) = (self.clone(), connection.clone());
             // In a task of its own: whoever called may go away, and the watchers' counts must be right all the same.
             self.tasks.spawn(async move { app.clear(&connection).await });
@@ -247,6 +319,7 @@ impl App {
 
     async fn clear(&self, connection: &Connection) {
         for cell in connection.leave().into_iter().flatten() {
+            self.stop_observing(connection, &cell);
             let Some(slots) = self.slots_at_last(2).await else { return };
             let state = &mut *cell.lock();
             self.leave(&cell, state, slots, connection);
@@ -257,7 +330,7 @@ impl App {
     }
 
     /// Slots for what must be said, however busy the shards are; `None` once they have ended.
-    async fn slots_at_last(&self, each: u32) -> Option<Slots> {
+    pub(crate) async fn slots_at_last(&self, each: u32) -> Option<Slots> {
         while !self.ended.is_cancelled() {
             if let Ok(slots) = self.outlets.reserve(each).await {
                 return Some(slots);

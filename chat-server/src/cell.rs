@@ -6,7 +6,9 @@ use measure::Clock;
 use wire::event::Event;
 
 use crate::channel::{Channel, encode};
+use crate::edge::Remote;
 use crate::hub::{Audience, Batch, LineKey, Outgoing, RoomId};
+use crate::link::EdgeOutlet;
 use crate::outlets::{Item, Slots};
 use crate::stats::{Stats, add};
 use crate::stream::{Pace, Stream};
@@ -16,6 +18,8 @@ use crate::stream::{Pace, Stream};
 pub(crate) struct Cell {
     /// How shards call it.
     pub(crate) room: RoomId,
+    /// What an edge has of it beside; `None` at an origin.
+    pub(crate) remote: Option<Box<Remote>>,
     state: Mutex<State>,
     stats: Arc<Stats>,
 }
@@ -29,6 +33,26 @@ pub(crate) struct State {
     pub(crate) stream: Stream,
     /// Whether its watcher count waits to be announced.
     pub(crate) announcing: bool,
+    /// Edges that get its events.
+    pub(crate) edges: Vec<EdgeOutlet>,
+    /// Users that watch it elsewhere: at an origin on its edges, at an edge anywhere but there.
+    pub(crate) elsewhere: u64,
+}
+
+impl State {
+    /// Users that watch it, here and elsewhere; who does both counts twice.
+    pub(crate) fn watchers(&self) -> u64 {
+        self.audience.user_count() as u64 + self.elsewhere
+    }
+}
+
+/// A connection that doesn't get an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Except {
+    /// One of this node.
+    Here(Place),
+    /// The one with this number, on an edge.
+    There(u64),
 }
 
 /// A connection as the queues know it.
@@ -41,13 +65,11 @@ pub(crate) struct Place {
 }
 
 impl Cell {
-    pub(crate) fn new(room: RoomId, channel: Channel, stats: Arc<Stats>) -> Self {
+    pub(crate) fn new(room: RoomId, channel: Channel, remote: Option<Box<Remote>>, stats: Arc<Stats>) -> Self {
         let audience = Audience::new(channel.seq());
-        Self {
-            room,
-            state: Mutex::new(State { channel, audience, stream: Stream::new(Pace::USUAL), announcing: false }),
-            stats,
-        }
+        let stream = Stream::new(Pace::USUAL);
+        let state = State { channel, audience, stream, announcing: false, edges: Vec::new(), elsewhere: 0 };
+        Self { room, remote, state: Mutex::new(state), stats }
     }
 
     /// Locks it, counting how long that had to be waited for.
@@ -67,23 +89,30 @@ impl Cell {
     }
 
     /// Passes events on to the watchers, `except` one connection if need be: one slot in each queue.
-    pub(crate) fn publish(&self, state: &mut State, slots: &mut Slots, mut events: Batch, except: Option<Place>) {
+    pub(crate) fn publish(&self, state: &mut State, slots: &mut Slots, mut events: Batch, except: Option<Except>) {
         if events.is_empty() {
             return;
         }
         add(&self.stats.published, events.len() as u64);
-        if except.is_none() {
+        let (here, there) = match except {
+            Some(Except::Here(place)) => (Some(place), None),
+            Some(Except::There(connection)) => (None, Some(connection)),
+            None => (None, None),
+        };
+        // Edges compress for their own watchers.
+        state.edges.iter().for_each(|edge| edge.publish(&events, there));
+        if here.is_none() {
             // What one of them doesn't get can't be part of a stream that all follow.
             events.iter_mut().for_each(|event| state.stream.pack(event));
         }
         for outlet in state.audience.publish(&events) {
-            let except = except.filter(|except| except.outlet == outlet).map(|except| except.line);
+            let except = here.filter(|except| except.outlet == outlet).map(|except| except.line);
             slots.send(outlet, Item::Publish { room: self.room, events: events.clone(), except });
         }
     }
 
     /// Passes an event on that has no number.
-    pub(crate) fn broadcast(&self, state: &mut State, slots: &mut Slots, event: &Event, except: Option<Place>) {
+    pub(crate) fn broadcast(&self, state: &mut State, slots: &mut Slots, event: &Event, except: Option<Except>) {
         self.publish(state, slots, Batch::from_iter([Outgoing::new(None, encode(event))]), except);
     }
 }

@@ -55,6 +55,16 @@ pub struct Config {
     pub api_secret: Secret,
     /// Where to keep channels and messages; `None`: in memory only, gone at the end.
     pub data_dir: Option<PathBuf>,
+    /// Where edges attach; `None`: nowhere.
+    pub link_listen: Option<SocketAddr>,
+    /// `host:port` of the origin's link: this node is an edge. `None`: it is the origin, or everything.
+    pub origin: Option<String>,
+    /// How long calls and new watchers wait for a link that is down.
+    pub link_patience: Duration,
+    /// Bytes that may wait on either end of a link; over it the link begins anew.
+    pub link_bytes_max: usize,
+    /// How long a user must be away until those who asked for his presence are told.
+    pub presence_grace: Duration,
     /// Rate limits.
     pub rates: Rates,
     /// Threads that share the connections among them; one a processor is best.
@@ -96,6 +106,11 @@ impl Config {
             api_key: api_key.into(),
             api_secret,
             data_dir: None,
+            link_listen: None,
+            origin: None,
+            link_patience: Duration::from_secs(5),
+            link_bytes_max: 32 * 1024 * 1024,
+            presence_grace: Duration::from_secs(2),
             rates: Rates::default(),
             shards: std::thread::available_parallelism().map_or(2, usize::from),
             connections_max: 1_000_000,

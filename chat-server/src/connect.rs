@@ -119,6 +119,9 @@ pub(crate) async fn admit(app: &App, query: &crate::api::Parameters) -> Result<A
         return Err(failure::input("a user_id has 1 to 255 bytes and no control characters"));
     }
     let (user, changed) = app.users.upsert(id, &payload.user_details)?;
+    if let Some(edge) = app.edge.as_ref().filter(|_| changed) {
+        edge.admit(&user);
+    }
     if let Some(store) = app.store.as_ref().filter(|_| changed) {
         store.keep(vec![Record::user(&user.show())]).await?;
     }

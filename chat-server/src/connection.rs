@@ -10,9 +10,15 @@ use wire::ApiError;
 
 use crate::cell::{Cell, Place};
 use crate::failure;
+use crate::hub::RoomId;
 use crate::outbox::Outbox;
 use crate::sharded::{Sharded, lock};
 use crate::users::UserCell;
+
+/// The number in a `connection_id`.
+pub(crate) fn number_of(id: &str) -> Option<u64> {
+    id.rsplit_once('-').and_then(|(_, number)| u64::from_str_radix(number, 16).ok())
+}
 
 /// Channels that a connection watches.
 type Watched = SmallVec<[Arc<Cell>; 2]>;
@@ -99,6 +105,11 @@ impl Connection {
         watching.len() < before
     }
 
+    /// The channel that it watches under this number.
+    pub(crate) fn watched(&self, room: RoomId) -> Option<Arc<Cell>> {
+        lock(&self.watching).as_ref()?.iter().find(|cell| cell.room == room).cloned()
+    }
+
     /// It is gone: what it watched. Later calls answer nothing, and it can't begin to watch again.
     pub(crate) fn leave(&self) -> Option<Watched> {
         lock(&self.watching).take()
@@ -117,7 +128,14 @@ pub(crate) struct Connections {
 
 impl Connections {
     pub(crate) fn new() -> Self {
-        Self { by_number: Sharded::new(), next: AtomicU64::new(1), count: AtomicU64::new(0), polled: AtomicU64::new(0) }
+        // Edges leave each other's connections out by number, so numbers of different processes should differ.
+        let first = (uuid::Uuid::new_v4().as_u64_pair().0 & 0x7fff_ffff_0000_0000) | 1;
+        Self {
+            by_number: Sharded::new(),
+            next: AtomicU64::new(first),
+            count: AtomicU64::new(0),
+            polled: AtomicU64::new(0),
+        }
     }
 
     /// A new connection of a user.
@@ -129,7 +147,7 @@ impl Connections {
         polled: Option<Box<Polled>>,
     ) -> Arc<Connection> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        user.came();
+        user.came(number);
         let nonce = uuid::Uuid::new_v4().as_u64_pair().1;
         let watching = Mutex::new(Some(Watched::new()));
         let connection = Arc::new(Connection { number, nonce, user, deflate, place, watching, polled });
@@ -145,9 +163,19 @@ impl Connections {
         if was_there {
             self.count.fetch_sub(1, Ordering::Relaxed);
             self.polled.fetch_sub(u64::from(connection.polled.is_some()), Ordering::Relaxed);
-            connection.user.went();
+            connection.user.went(connection.number);
         }
         was_there
+    }
+
+    /// The connection with this number.
+    pub(crate) fn by_number(&self, number: u64) -> Option<Arc<Connection>> {
+        self.by_number.get(&number)
+    }
+
+    /// Where the connection with this number lives.
+    pub(crate) fn place(&self, number: u64) -> Option<Place> {
+        self.by_number(number).map(|connection| connection.place)
     }
 
     /// The connection with this id.
@@ -155,8 +183,7 @@ impl Connections {
     /// # Errors
     /// When there is none, or it isn't this user's (`None`: a server, who may name anybody's).
     pub(crate) fn get(&self, id: &str, user: Option<&str>) -> Result<Arc<Connection>, ApiError> {
-        let number = id.rsplit_once('-').and_then(|(_, number)| u64::from_str_radix(number, 16).ok());
-        let connection = number.and_then(|number| self.by_number.get(&number));
+        let connection = number_of(id).and_then(|number| self.by_number.get(&number));
         let ours = |connection: &Arc<Connection>| {
             connection.id() == id && user.is_none_or(|user| *user == *connection.user.id)
         };

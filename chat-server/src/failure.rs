@@ -72,6 +72,11 @@ pub(crate) fn internal(message: impl Into<String>) -> ApiError {
     error(code::INTERNAL, 500, message)
 }
 
+/// An edge can't reach its origin: what was asked may or may not have been done.
+pub(crate) fn origin_away() -> ApiError {
+    error(code::INTERNAL, 503, "the origin can't be reached: try again later")
+}
+
 /// Draining, or the store is gone: try again elsewhere or later.
 pub(crate) fn unavailable(message: impl Into<String>) -> ApiError {
     error(code::INTERNAL, 503, message)

@@ -23,19 +23,17 @@ mod channel;
 mod config;
 mod connect;
 mod connection;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the edge that uses it comes with the link's transport")
-)]
 mod cuckoo;
 mod custom;
+mod edge;
 mod failure;
 mod history;
 mod hub;
-#[expect(dead_code, reason = "its transport is to come")]
 mod link;
+mod online;
 mod outbox;
 mod outlets;
+mod presence;
 mod rate;
 mod record;
 mod server;

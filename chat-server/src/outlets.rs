@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use measure::Clock;
 use smallvec::SmallVec;
 use tokio::sync::{Notify, Semaphore};
@@ -16,6 +17,7 @@ use wire::ApiError;
 
 use crate::failure;
 use crate::hub::{Batch, LineKey, RoomId};
+use crate::outbox::Closing;
 use crate::session::Answer;
 use crate::sharded::lock;
 use crate::stats::add;
@@ -37,6 +39,10 @@ pub(crate) enum Item {
     Unwatch { room: RoomId, line: LineKey },
     /// A connection that is over watches nothing any more: its place is free.
     Forget { line: LineKey },
+    /// An event for one connection, unless its place is another's by now.
+    Tell { line: LineKey, connection: u64, frame: Bytes },
+    /// All of a room's watchers are closed.
+    Close { room: RoomId, closing: Closing },
     /// What the shard itself says to a connection: it goes behind all that was passed on before.
     Answer { line: LineKey, answer: Answer },
 }

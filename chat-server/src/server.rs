@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -16,11 +17,13 @@ use crate::shard;
 use crate::stats::Stats;
 use crate::store::{self, Store};
 use crate::time::ticks;
-use crate::{accept, api};
+use crate::{accept, api, edge, link};
 
 /// Handshakes that may wait to be accepted: a crowd that reconnects comes at once. The kernel lowers it to its own
 /// maximum (`net.core.somaxconn`).
 const BACKLOG: i32 = 65_535;
+/// How often it is looked who came and went.
+const PRESENCE_EVERY: Duration = Duration::from_millis(100);
 
 /// A chat server that listens and is ready to serve.
 #[derive(Debug)]
@@ -28,6 +31,7 @@ pub struct ChatServer {
     app: Arc<App>,
     listener: TcpListener,
     address: SocketAddr,
+    link: Option<TcpListener>,
 }
 
 impl ChatServer {
@@ -40,13 +44,25 @@ impl ChatServer {
             format!("can't listen on {}: name another address or port, or port 0 for any free one", config.listen)
         })?;
         let address = listener.local_addr()?;
+        let link = config.link_listen.map(|at| {
+            listen(at).with_context(|| format!("can't listen for edges on {at}: name another address or port"))
+        });
+        let link = link.transpose()?;
         let app = tokio::task::spawn_blocking(move || open(config)).await??;
-        Ok(Self { app, listener, address })
+        Ok(Self { app, listener, address, link })
     }
 
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where edges attach, if they may.
+    ///
+    /// # Errors
+    /// When the system doesn't know.
+    pub fn link_addr(&self) -> std::io::Result<Option<SocketAddr>> {
+        self.link.as_ref().map(TcpListener::local_addr).transpose()
     }
 
     /// Serves until `shutdown` completes, then drains: stops accepting, closes connections with code 1001, answers
@@ -55,15 +71,26 @@ impl ChatServer {
     /// # Errors
     /// When the data directory did not take the last changes in time; what was answered is on disk nevertheless.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let Self { app, listener, .. } = self;
+        let Self { app, listener, link, .. } = self;
         let shards = Shards::start(&app).await?;
         app.tasks.spawn(accept::accept(app.clone(), listener));
         app.tasks.spawn(announce(app.clone()));
+        if let Some(listener) = link {
+            app.tasks.spawn(link::serve(app.clone(), listener, api::router(app.clone())));
+        }
+        let linked = app.edge.clone().map(|edge| tokio::spawn(edge::run(app.clone(), edge)));
+        if linked.is_none() {
+            app.tasks.spawn(tell_presence(app.clone()));
+        }
         tokio::select! {
             () = shutdown => {}
             () = app.failed.cancelled() => {}
         }
         drain(&app, shards).await?;
+        if let Some(linked) = linked {
+            // It has a deadline of its own.
+            let _ = linked.await;
+        }
         anyhow::ensure!(!app.failed.is_cancelled(), "a shard has failed");
         Ok(())
     }
@@ -149,6 +176,17 @@ async fn drain(app: &Arc<App>, shards: Shards) -> anyhow::Result<()> {
         .await
         .context("the data directory did not take the last changes in time")??;
     Ok(())
+}
+
+/// Tells who came and went.
+async fn tell_presence(app: Arc<App>) {
+    let mut ticks = ticks(PRESENCE_EVERY);
+    loop {
+        tokio::select! {
+            () = app.draining.cancelled() => return,
+            _ = ticks.tick() => app.tell_presence().await,
+        }
+    }
 }
 
 /// Tells the watcher counts of throttled channels.

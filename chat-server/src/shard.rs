@@ -108,6 +108,7 @@ impl Shard {
         let key = entry.key() as LineKey;
         let place = Place { outlet: self.number, line: key };
         let connection = self.app.connections.open(user.clone(), deflate, place, None);
+        self.app.arrived(user);
         let line = entry.insert(Line::socket(stream, connection, permit, self.app.clock.now()));
         let hello = encode(&self.app.health_check(&line.connection, true));
         let mut ended = line.send(&mut std::iter::once(&hello), self).err();
@@ -142,6 +143,7 @@ impl Shard {
         let place = Place { outlet: self.number, line: entry.key() as LineKey };
         let polled = Box::new(Polled::new(self.app.config.outbox_bytes_max, self.app.clock.now()));
         let connection = self.app.connections.open(user.clone(), Deflate::default(), place, Some(polled));
+        self.app.arrived(user);
         entry.insert(Line::polled(connection.clone()));
         connection
     }

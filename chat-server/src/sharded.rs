@@ -49,6 +49,17 @@ impl<K: Eq + Hash, V: Clone> Sharded<K, V> {
         self.shard(key).remove(key)
     }
 
+    /// Removes a value if it is as it should be.
+    pub(crate) fn remove_if<Q: Hash + Eq + ?Sized>(&self, key: &Q, is_right: impl FnOnce(&V) -> bool)
+    where
+        K: Borrow<Q>,
+    {
+        let mut shard = self.shard(key);
+        if shard.get(key).is_some_and(is_right) {
+            shard.remove(key);
+        }
+    }
+
     /// The value, and whether this call has put it there.
     pub(crate) fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> (V, bool) {
         match self.shard(&key).entry(key) {

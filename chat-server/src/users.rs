@@ -1,9 +1,10 @@
 //! Users of the app, and how many connections each has.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 use wire::event::User;
 use wire::{ApiError, limits};
 
@@ -21,10 +22,16 @@ pub(crate) struct UserCell {
     pub(crate) number: u32,
     profile: Mutex<Profile>,
     connections: AtomicU32,
+    /// Whether somebody asks for his presence.
+    is_observed: AtomicBool,
+    /// On an edge: whether the origin has said that it knows him as he is.
+    is_admitted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Profile {
+    /// Numbers of his connections.
+    connections: SmallVec<[u64; 1]>,
     name: String,
     custom: Map<String, Value>,
 }
@@ -36,19 +43,51 @@ impl UserCell {
         User {
             id: self.id.to_string(),
             name: profile.name.clone(),
-            online: self.connections.load(Ordering::Relaxed) > 0,
+            online: self.is_online(),
             custom: profile.custom.clone(),
         }
     }
 
     /// A connection of the user came.
-    pub(crate) fn came(&self) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn came(&self, connection: u64) {
+        let mut profile = lock(&self.profile);
+        profile.connections.push(connection);
+        self.connections.store(profile.connections.len() as u32, Ordering::SeqCst);
     }
 
     /// A connection of the user went.
-    pub(crate) fn went(&self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn went(&self, connection: u64) {
+        let mut profile = lock(&self.profile);
+        profile.connections.retain(|other| *other != connection);
+        self.connections.store(profile.connections.len() as u32, Ordering::SeqCst);
+    }
+
+    /// Whether he has a connection here.
+    pub(crate) fn is_online(&self) -> bool {
+        self.connections.load(Ordering::SeqCst) > 0
+    }
+
+    /// Numbers of his connections here.
+    pub(crate) fn connections(&self) -> SmallVec<[u64; 1]> {
+        lock(&self.profile).connections.clone()
+    }
+
+    /// Whether somebody asks for his presence.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.is_observed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_observed(&self, observed: bool) {
+        self.is_observed.store(observed, Ordering::SeqCst);
+    }
+
+    /// Whether the origin knows him as he is here.
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.is_admitted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_admitted(&self, admitted: bool) {
+        self.is_admitted.store(admitted, Ordering::Relaxed);
     }
 }
 
@@ -72,7 +111,14 @@ impl Users {
         let id: Arc<str> = id.into();
         let make = || {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            Arc::new(UserCell { id: id.clone(), number, profile: Mutex::default(), connections: AtomicU32::new(0) })
+            Arc::new(UserCell {
+                id: id.clone(),
+                number,
+                profile: Mutex::default(),
+                connections: AtomicU32::new(0),
+                is_observed: AtomicBool::new(false),
+                is_admitted: AtomicBool::new(false),
+            })
         };
         self.cells.get_or_insert_with(id.clone(), make)
     }

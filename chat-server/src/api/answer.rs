@@ -1,7 +1,7 @@
 //! Answers and failures as bytes.
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use wire::ApiError;
 use wire::api;
@@ -61,24 +61,35 @@ timed!(
 pub(crate) struct Answer {
     status: StatusCode,
     body: Vec<u8>,
+    /// One that says something by being there.
+    header: Option<HeaderName>,
 }
 
 impl Answer {
+    /// The same with a header that says something by being there.
+    pub(crate) fn with_header(self, header: HeaderName) -> Self {
+        Self { header: Some(header), ..self }
+    }
+
     /// A body that is JSON already.
     pub(crate) fn raw(status: StatusCode, body: Vec<u8>) -> Self {
-        Self { status, body }
+        Self { status, body, header: None }
     }
 
     /// A value as JSON.
     pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Self {
         let body = serde_json::to_vec(value).expect("answers have text keys only, which JSON can hold");
-        Self { status, body }
+        Self::raw(status, body)
     }
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        (self.status, json, self.body).into_response()
+        let mut response = (self.status, json, self.body).into_response();
+        if let Some(header) = self.header {
+            response.headers_mut().insert(header, HeaderValue::from_static("1"));
+        }
+        response
     }
 }

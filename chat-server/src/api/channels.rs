@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use http::HeaderName;
 use serde_json::{Map, Value};
 use wire::api::{ChannelQuery, ChannelState, StopWatchingAnswer, UpdateChannel};
 use wire::event::{User, kind};
@@ -41,8 +42,17 @@ pub(crate) async fn query(
     if let Some(seq) = watched_from {
         answer.seq = seq;
     }
-    Ok(call.created(answer))
+    if query.presence {
+        app.show_presence(&mut answer.members);
+        if let Some(connection) = &connection {
+            app.observe(connection, &cell, &answer.members);
+        }
+    }
+    Ok(if created { call.created(answer).with_header(CREATED) } else { call.created(answer) })
 }
+
+/// A header that tells an edge that its query has created the channel.
+pub(super) const CREATED: HeaderName = HeaderName::from_static("x-throng-created");
 
 /// The channel's state as the query wants it.
 pub(super) async fn describe(app: &App, cell: &Arc<Cell>, query: &ChannelQuery) -> Result<ChannelState, ApiError> {
@@ -51,7 +61,7 @@ pub(super) async fn describe(app: &App, cell: &Arc<Cell>, query: &ChannelQuery) 
         let channel = &state.channel;
         let mut answer = ChannelState {
             channel: channel.describe(),
-            watcher_count: state.audience.user_count() as u64,
+            watcher_count: state.watchers(),
             seq: state.audience.seq(),
             ..ChannelState::default()
         };
@@ -87,12 +97,14 @@ async fn get_or_create(
     };
     let (cell, created) = app.channels.get_or_insert_with(cid, make);
     if created {
+        let named: Vec<String> = members.iter().map(|member| member.id.clone()).collect();
         let found = |channel: &mut Channel, at: &Date| {
             let mut step = Step::nothing(());
             channel.found(&mut step, members, at);
             Ok(step)
         };
         app.change(&cell, found).await?;
+        notify(app, &cell, kind::NOTIFICATION_ADDED_TO_CHANNEL, &named).await;
     }
     Ok((cell, created))
 }
@@ -125,6 +137,24 @@ fn users(app: &App, ids: &[String]) -> Result<Vec<User>, ApiError> {
     Ok(ids.iter().map(|id| app.users.get_or_create(id).0.show()).collect())
 }
 
+/// Tells users that their membership has changed, wherever they are connected.
+async fn notify(app: &App, cell: &Cell, kind: &str, users: &[String]) {
+    if users.is_empty() {
+        return;
+    }
+    let (event, channel) = {
+        let state = cell.lock();
+        (state.channel.event(kind, &Date::now()), state.channel.describe())
+    };
+    let channel = serde_json::to_value(&channel).unwrap_or_default();
+    for id in users {
+        let mut event = event.clone();
+        event.member = Some(app.users.get_or_create(id).0.show());
+        event.custom.insert("channel".to_owned(), channel.clone());
+        app.tell_user(id, &event).await;
+    }
+}
+
 /// Stops watching.
 pub(crate) async fn stop_watching(
     State(app): State<Arc<App>>,
@@ -151,7 +181,17 @@ pub(crate) async fn update(
         return Err(failure::input(format!("at most {} members in one call", limits::USERS)).into());
     }
     let add = users(&app, &body.add_members)?;
-    app.change(&cell, |channel, at| channel.change_members(add, &body.remove_members, &by, server, at)).await?;
+    let (mut added, mut removed) = (body.add_members, body.remove_members);
+    let change = |channel: &mut Channel, at: &Date| {
+        // Who is in or out already is told nothing.
+        added.retain(|id| !channel.members.contains_key(id));
+        let asked = removed.clone();
+        removed.retain(|id| channel.members.contains_key(id));
+        channel.change_members(add, &asked, &by, server, at)
+    };
+    app.change(&cell, change).await?;
+    notify(&app, &cell, kind::NOTIFICATION_ADDED_TO_CHANNEL, &added).await;
+    notify(&app, &cell, kind::NOTIFICATION_REMOVED_FROM_CHANNEL, &removed).await;
     let answer = describe(&app, &cell, &ChannelQuery { state: true, ..ChannelQuery::default() }).await?;
     Ok(call.created(answer))
 }

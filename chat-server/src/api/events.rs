@@ -55,7 +55,8 @@ pub(crate) async fn send(
     event.custom.remove("user_id");
     let small = event.kind.starts_with("typing.");
     if !(small && app.is_throttled(state)) {
-        cell.broadcast(state, &mut slots, &event, None);
+        // Who types knows it.
+        cell.broadcast(state, &mut slots, &event, call.except(&app).filter(|_| small));
     }
     Ok(call.created(EventAnswer { event, duration: String::new() }))
 }

@@ -10,10 +10,10 @@ use http::HeaderValue;
 use measure::Timestamp;
 use wire::ApiError;
 
-use super::Failure;
 use super::answer::Answer;
 use super::cors::Cors;
 use super::request::{Call, Parameters};
+use super::{Failure, edge};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::failure;
@@ -29,6 +29,7 @@ pub(crate) async fn gate(State(app): State<Arc<App>>, mut request: Request, next
     let started = app.clock.now();
     add(&app.stats.requests, 1);
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let passed_on = app.edge.is_some() && path.as_deref().is_some_and(|path| super::PASSED_ON.contains(&path));
     let parameters = match path.as_deref() {
         Some(path) if !OPEN.contains(&path) => Some(Parameters::of(request.uri(), request.headers())),
         _ => None,
@@ -40,6 +41,11 @@ pub(crate) async fn gate(State(app): State<Arc<App>>, mut request: Request, next
     };
     let endpoint = format!("{} {}", request.method(), path.as_deref().unwrap_or("*"));
     let cors = Cors::of(request.method(), request.headers());
+    let is_preflight = cors.as_ref().is_some_and(|cors| cors.preflight().is_some());
+    if passed_on && !is_preflight && matches!(caller, Some(Ok(_))) {
+        // How often it may be called, and from where, is the origin's to say.
+        return edge::pass_on(&app, caller.as_ref().and_then(|caller| caller.as_ref().ok()), request, started).await;
+    }
     let now = unix_seconds();
     let allowance = app.limiter.call(&endpoint, user, now);
     let mut response = if !allowance.allowed {
@@ -71,7 +77,7 @@ pub(crate) async fn gate(State(app): State<Arc<App>>, mut request: Request, next
     response
 }
 
-fn fail(mut error: ApiError, took: Duration) -> Response {
+pub(super) fn fail(mut error: ApiError, took: Duration) -> Response {
     error.duration = duration(took);
     let status = http::StatusCode::from_u16(error.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     Answer::json(status, &error).into_response()

@@ -24,6 +24,7 @@ pub(crate) struct QueryChannels {
     limit: Option<usize>,
     offset: usize,
     watch: bool,
+    presence: bool,
     state: bool,
     message_limit: Option<usize>,
 }
@@ -36,6 +37,7 @@ impl Default for QueryChannels {
             limit: None,
             offset: 0,
             watch: false,
+            presence: false,
             state: true,
             message_limit: None,
         }
@@ -55,9 +57,9 @@ const fn ascending() -> i8 {
 }
 
 /// The answer to `POST /channels`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ChannelsAnswer {
-    channels: Vec<ChannelState>,
+    pub(super) channels: Vec<ChannelState>,
     pub(super) duration: String,
 }
 
@@ -100,6 +102,12 @@ pub(crate) async fn query_channels(
         };
         let mut state = super::channels::describe(&app, &cell, &described).await?;
         state.seq = watched_from.unwrap_or(state.seq);
+        if query.presence {
+            app.show_presence(&mut state.members);
+            if let Some(connection) = &connection {
+                app.observe(connection, &cell, &state.members);
+            }
+        }
         channels.push(state);
     }
     Ok(call.created(ChannelsAnswer { channels, duration: String::new() }))

@@ -20,12 +20,13 @@ use super::answer::{Answer, Timed};
 use super::{Failure, gate};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::cell::Except;
 use crate::connection::Connection;
 use crate::failure;
 use crate::users::UserCell;
 
 /// The parameter that holds the token.
-const TOKEN: &str = "authorization";
+pub(super) const TOKEN: &str = "authorization";
 
 /// A query's parameters; of a repeated one the last counts.
 #[derive(Clone, Debug, Default)]
@@ -122,6 +123,12 @@ impl Call {
         app.connections.get(id, self.token_user())
     }
 
+    /// The connection over which the caller will hear of what he does, if he says so: of this node, or of an edge.
+    pub(crate) fn except(&self, app: &App) -> Option<Except> {
+        let number = crate::connection::number_of(self.parameters.get("connection_id")?)?;
+        Some(app.connections.place(number).map_or(Except::There(number), Except::Here))
+    }
+
     /// The answer to a `POST`.
     pub(crate) fn created(&self, answer: impl Timed) -> Answer {
         self.answer(StatusCode::CREATED, answer)
@@ -206,7 +213,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Failure> {
-        let bytes = read(request, app.config.request_timeout).await?;
+        let (parts, body) = request.into_parts();
+        let bytes = read(&parts.headers, body, app.config.request_timeout).await?;
         let json: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         let parsed = serde_json::from_slice(json);
         parsed
@@ -219,9 +227,13 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
 /// sent everything, and would see a broken connection instead.
 const WASTE: usize = 8 * 1024 * 1024;
 
-async fn read(request: Request, patience: Duration) -> Result<Bytes, ApiError> {
-    let waits = request.headers().contains_key(EXPECT);
-    let mut body = request.into_body();
+/// A request's whole body, if it isn't too large.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    mut body: axum::body::Body,
+    patience: Duration,
+) -> Result<Bytes, ApiError> {
+    let waits = headers.contains_key(EXPECT);
     if waits && body.size_hint().lower() > limits::BODY as u64 {
         return Err(too_large());
     }

@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use super::Answer;
 use crate::app::App;
+use crate::edge::EdgeLink;
+use crate::sharded::lock;
 use crate::stats::{ShardStats, get};
 
 /// Counters since the start, and gauges of now.
@@ -51,6 +53,43 @@ struct StatsAnswer {
     /// How often the shards' queues were full, and for how long that had to be waited for in all.
     slot_waits: u64,
     slot_wait_us: u64,
+    /// Edges that are attached here.
+    edges: usize,
+    /// Events for users that were sent to edges, and that were not, since their filters say that the user isn't there.
+    user_events_sent: u64,
+    user_events_spared: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<LinkAnswer>,
+}
+
+/// What an edge counts about its link.
+#[derive(Debug, Serialize)]
+struct LinkAnswer {
+    is_up: bool,
+    /// How often it came up.
+    attached: u64,
+    /// Calls that were passed on.
+    calls: u64,
+    /// Channels whose watchers had to catch up themselves.
+    resyncs: u64,
+    /// Events for users, and how many of them were for nobody here: the filter's false positives, or who just went.
+    user_events: u64,
+    user_events_vain: u64,
+    /// Users in the filter.
+    filter_users: usize,
+}
+
+fn link(edge: &EdgeLink) -> LinkAnswer {
+    let stats = &edge.stats;
+    LinkAnswer {
+        is_up: edge.is_up(),
+        attached: get(&stats.attached),
+        calls: get(&stats.calls),
+        resyncs: get(&stats.resyncs),
+        user_events: get(&stats.user_events),
+        user_events_vain: get(&stats.user_events_vain),
+        filter_users: lock(&edge.filter).len(),
+    }
 }
 
 /// Answers them; nobody needs a token for it.
@@ -89,6 +128,10 @@ pub(crate) async fn stats(State(app): State<Arc<App>>) -> Answer {
         lock_wait_us: get(&stats.cell_wait_ns) / 1_000,
         slot_waits: get(&app.outlets.waits.count),
         slot_wait_us: get(&app.outlets.waits.nanos) / 1_000,
+        edges: app.links.all().len(),
+        user_events_sent: get(&app.online.sent),
+        user_events_spared: get(&app.online.spared),
+        link: app.edge.as_deref().map(link),
     };
     Answer::json(StatusCode::OK, &answer)
 }

@@ -32,6 +32,12 @@ impl Audience {
         Self { outlets: SmallVec::new(), users: HashMap::new(), seq }
     }
 
+    /// Sets where it begins, when an edge has subscribed to the channel; nobody watches before that.
+    pub(crate) fn begin_at(&mut self, seq: u64) {
+        debug_assert!(self.users.is_empty(), "who watches already has been told a number");
+        self.seq = seq;
+    }
+
     /// A connection behind `outlet` starts to watch: it must get every event after the answered number.
     pub(crate) fn watch(&mut self, outlet: usize, user: u32) -> Changed {
         if self.outlets.len() <= outlet {

@@ -226,6 +226,12 @@ impl Floor {
         self.by_id.remove(&room.id);
     }
 
+    /// Who watches a room.
+    pub(crate) fn watchers(&self, id: RoomId) -> Vec<LineKey> {
+        let room = self.by_id.get(&id).map(|index| &self.rooms[*index as usize]);
+        room.map_or_else(Vec::new, |room| room.watchers.iter().map(|watcher| watcher.line).collect())
+    }
+
     /// Events for a room's watchers. Answers how many frames they are, counted watcher by watcher, and their bytes.
     pub(crate) fn publish(&mut self, id: RoomId, events: Batch, except: Option<LineKey>) -> (u64, u64) {
         let Some(&index) = self.by_id.get(&id) else { return (0, 0) };

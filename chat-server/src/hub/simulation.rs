@@ -165,6 +165,7 @@ impl Shard {
                     self.floor.forget(line);
                     check(&self.sockets.remove(&line).unwrap())?;
                 }
+                Item::Tell { .. } | Item::Close { .. } => {}
                 Item::Answer { line, .. } => {
                     self.floor.catch_up(line, &mut send);
                     let socket = self.sockets.get_mut(&line).unwrap();

@@ -127,11 +127,6 @@ impl<T: Clone> Edge<T> {
         self.phase == Phase::Up
     }
 
-    /// Channels that are subscribed, or shall be.
-    pub(crate) fn len(&self) -> usize {
-        self.subscriptions.len()
-    }
-
     /// Takes what happened, and says what must be done, in order.
     pub(crate) fn step(&mut self, now: Timestamp, input: Input<T>) -> Vec<Effect<T>> {
         match input {

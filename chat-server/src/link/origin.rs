@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use proto::link::edge_says::Says;
-use proto::link::{AdmittedUser, EdgeSays, Known, Presences, Watcher, Watchers};
+use proto::link::{AdmittedUser, EdgeSays, Known, Observing, Presences, Watcher, Watchers};
 
 use crate::channel::EventLog;
 use crate::cuckoo::Changes;
@@ -33,7 +33,7 @@ pub(crate) enum Effect<T> {
     /// Users came; to be acknowledged by the number.
     Admit { number: u64, users: Vec<AdmittedUser> },
     /// Somebody there asks for the presence of these users, or doesn't any more.
-    Observe { begin: Vec<String>, end: Vec<String> },
+    Observe(Observing),
     /// Users who are observed came and went there.
     Presences { online: Vec<String>, offline: Vec<String> },
 }
@@ -94,7 +94,7 @@ impl<T: Clone> Origin<T> {
                 Some(Effect::Filter(Changes { epoch, number, slots, writes, stash }))
             }
             Says::Admitted(new) => Some(Effect::Admit { number: new.number, users: new.users }),
-            Says::Observing(new) => Some(Effect::Observe { begin: new.begin, end: new.end }),
+            Says::Observing(new) => Some(Effect::Observe(new)),
             Says::Presences(Presences { online, offline }) => Some(Effect::Presences { online, offline }),
         })
     }

@@ -7,6 +7,9 @@ use tokio::sync::Notify;
 
 use crate::sharded::lock;
 
+/// Bytes that are sent as one message.
+const PIECE: usize = 256 * 1024;
+
 /// Something that takes room.
 pub(crate) trait Weigh {
     /// Its bytes on the wire.
@@ -39,12 +42,13 @@ pub(crate) struct LinkOutbox<T> {
     inner: Mutex<Inner<T>>,
     bytes_max: usize,
     ready: Notify,
+    drained: Notify,
 }
 
 impl<T: Weigh> LinkOutbox<T> {
     pub(crate) fn new(bytes_max: usize) -> Self {
         let inner = Mutex::new(Inner { items: Vec::new(), bytes: 0, closed: None });
-        Self { inner, bytes_max, ready: Notify::new() }
+        Self { inner, bytes_max, ready: Notify::new(), drained: Notify::new() }
     }
 
     /// Queues it, in order. `false`: the outbox is closed, perhaps since this didn't fit any more.
@@ -74,6 +78,7 @@ impl<T: Weigh> LinkOutbox<T> {
         inner.closed.get_or_insert(why);
         drop(inner);
         self.ready.notify_one();
+        self.drained.notify_one();
     }
 
     /// All that is queued, and its bytes.
@@ -96,6 +101,59 @@ impl<T: Weigh> LinkOutbox<T> {
     pub(crate) fn sent(&self, bytes: usize) {
         let mut inner = lock(&self.inner);
         inner.bytes = inner.bytes.saturating_sub(bytes);
+        drop(inner);
+        self.drained.notify_one();
+    }
+
+    /// Whether nothing is taken any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.inner).closed.is_some()
+    }
+
+    /// Waits until nothing is taken any more.
+    pub(crate) async fn closed(&self) {
+        while !self.is_closed() {
+            self.drained.notified().await;
+        }
+    }
+
+    /// Waits until there is room for a replay. `false`: it was closed.
+    pub(crate) async fn room(&self) -> bool {
+        while !self.is_closed() {
+            if self.has_room() {
+                return true;
+            }
+            self.drained.notified().await;
+        }
+        false
+    }
+
+    /// Hands what is queued to `send`, in pieces of about [`PIECE`] bytes, until it is closed.
+    pub(crate) async fn pump<F: Future<Output = bool>>(&self, mut send: impl FnMut(Vec<T>) -> F) -> &'static str {
+        loop {
+            let (items, _) = match self.take() {
+                Ok(taken) => taken,
+                Err(why) => return why,
+            };
+            let (mut piece, mut bytes) = (Vec::new(), 0);
+            for item in items {
+                bytes += item.bytes();
+                piece.push(item);
+                if bytes >= PIECE && !send(std::mem::take(&mut piece)).await {
+                    return "the other end is gone";
+                }
+                if bytes >= PIECE {
+                    self.sent(std::mem::take(&mut bytes));
+                }
+            }
+            if !piece.is_empty() {
+                if !send(piece).await {
+                    return "the other end is gone";
+                }
+                self.sent(bytes);
+            }
+            self.ready().await;
+        }
     }
 
     /// Whether a replay may be put into it: it is not half full.

@@ -6,8 +6,10 @@ use std::io::{ErrorKind, Read as _};
 use std::rc::Rc;
 
 use bytes::Bytes;
+use slab::Slab;
 
 use super::Shard;
+use super::line::Line;
 use super::poller::News;
 use crate::hub::LineKey;
 use crate::outlets::Item;
@@ -159,7 +161,7 @@ impl Reactor {
 }
 
 impl Shard {
-    fn do_item(&self, item: Item, ending: &mut Vec<(LineKey, End)>) {
+    fn do_item(self: &Rc<Self>, item: Item, ending: &mut Vec<(LineKey, End)>) {
         let mut floor = self.floor.borrow_mut();
         let mut give = |line, frames: &mut dyn Iterator<Item = &Bytes>| self.give(line, frames, ending);
         match item {
@@ -173,6 +175,23 @@ impl Shard {
             Item::Forget { line } => {
                 floor.forget(line);
                 self.lines.borrow_mut().try_remove(line as usize);
+            }
+            Item::Tell { line, connection, frame } => {
+                let ours = |lines: &Slab<Line>| {
+                    lines.get(line as usize).is_some_and(|line| line.connection.number == connection)
+                };
+                if ours(&self.lines.borrow()) {
+                    floor.catch_up(line, &mut give);
+                    let end = self.send(line, &mut std::iter::once(&frame)).err();
+                    ending.extend(end.map(|end| (line, end)));
+                }
+            }
+            Item::Close { room, closing } => {
+                let watchers = floor.watchers(room);
+                drop(floor);
+                for line in watchers {
+                    self.close(line, closing);
+                }
             }
             Item::Answer { line, answer } => {
                 floor.catch_up(line, &mut give);

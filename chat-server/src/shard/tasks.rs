@@ -101,7 +101,7 @@ impl Shard {
     }
 
     /// Closes a connection, whatever carries it. `false` if it was over already.
-    fn close(self: &Rc<Self>, key: LineKey, closing: Closing) -> bool {
+    pub(super) fn close(self: &Rc<Self>, key: LineKey, closing: Closing) -> bool {
         let connection = match self.lines.borrow().get(key as usize) {
             Some(line) if line.is_open() => line.connection.clone(),
             _ => return false,

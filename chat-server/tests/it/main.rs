@@ -14,3 +14,6 @@ mod slow;
 mod slow_crowd;
 mod support;
 mod watch;
+
+/// Whether servers are an origin and an edge: another test target runs the same tests so.
+const THROUGH_EDGE: bool = false;

@@ -52,6 +52,10 @@ pub(crate) struct Server {
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<anyhow::Result<()>>,
     http: Client<HttpConnector, Full<Bytes>>,
+    /// Where edges attach.
+    pub(crate) link: Option<SocketAddr>,
+    /// The origin behind it.
+    pub(crate) origin: Option<Box<Server>>,
 }
 
 /// Starts a server with the defaults.
@@ -63,12 +67,26 @@ pub(crate) async fn start() -> Server {
 pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Server {
     let mut config = Config::new(([127, 0, 0, 1], 0).into(), KEY, Secret::new(SECRET));
     change(&mut config);
+    if !crate::THROUGH_EDGE || config.origin.is_some() || config.link_listen.is_some() {
+        return serve(config).await;
+    }
+    let edge = Config { data_dir: None, ..config.clone() };
+    config.link_listen = Some(([127, 0, 0, 1], 0).into());
+    let origin = serve(config).await;
+    let mut edge = serve(Config { origin: origin.link.map(|link| link.to_string()), ..edge }).await;
+    edge.origin = Some(Box::new(origin));
+    edge
+}
+
+/// Starts one node.
+async fn serve(config: Config) -> Server {
     let server = ChatServer::bind(config).await.unwrap();
     let address = server.local_addr();
+    let link = server.link_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(server.serve(async { drop(stopped.await) }));
     let http = Client::builder(TokioExecutor::new()).build_http();
-    Server { address, stop: Some(stop), task, http }
+    Server { address, stop: Some(stop), task, http, link, origin: None }
 }
 
 /// An answer.
@@ -206,7 +224,14 @@ impl Server {
     /// Drains it.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         drop(self.stop.take());
-        soon(&mut self.task).await.unwrap()
+        soon(&mut self.task).await.unwrap()?;
+        match self.origin.take() {
+            Some(mut origin) => {
+                drop(origin.stop.take());
+                soon(&mut origin.task).await.unwrap()
+            }
+            None => Ok(()),
+        }
     }
 }
 

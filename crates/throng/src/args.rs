@@ -353,12 +353,33 @@ pub(crate) struct ChatServerArgs {
     #[command(flatten)]
     pub(crate) credentials: Credentials,
     /// Keeps messages in this directory, so that they survive a restart [default: in memory only].
-    #[arg(long, env = "THRONG_DATA_DIR", value_name = "DIR")]
+    #[arg(long, env = "THRONG_DATA_DIR", value_name = "DIR", conflicts_with = "edge")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Where edges attach; port 0 takes a free one [default: nowhere].
+    #[arg(long, env = "THRONG_LINK_LISTEN", value_name = "ADDR", conflicts_with = "edge")]
+    pub(crate) link_listen: Option<SocketAddr>,
+    /// Holds connections only; channels and messages are the origin's, whose key and secret it shares.
+    #[arg(long, requires = "origin")]
+    pub(crate) edge: bool,
+    /// HOST:PORT at which the origin takes edges (its --link-listen).
+    #[arg(long, env = "THRONG_ORIGIN", value_name = "ADDR", requires = "edge", value_parser = host_and_port)]
+    pub(crate) origin: Option<String>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
     pub(crate) role: RoleArgs,
+}
+
+/// `host:port`, as one dials it.
+fn host_and_port(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port))
+            if !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0) =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err("it is HOST:PORT, such as 10.0.0.1:7801".to_owned()),
+    }
 }
 
 /// What a chat server allows and what it leaves out at scale. The defaults suit a benchmark: everything is allowed.

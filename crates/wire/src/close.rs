@@ -26,6 +26,10 @@ pub const SILENT: u16 = 4001;
 /// The client reads more slowly than events come: its outbox was full. It reconnects and catches up with `POST /sync`.
 pub const SLOW_READER: u16 = 4008;
 
+/// This node has missed events of a channel and can't get them any more. The client reconnects and catches up with
+/// `POST /sync`.
+pub const RESYNC: u16 = 4009;
+
 /// Whether a client may reconnect by itself after this code.
 pub const fn may_retry(code: u16) -> bool {
     code != NORMAL
@@ -43,9 +47,19 @@ mod tests {
 
     #[test]
     fn our_codes_may_be_sent_and_only_normal_is_final() {
-        for code in
-            [NORMAL, GOING_AWAY, PROTOCOL, UNSUPPORTED, INVALID_DATA, TOO_BIG, INTERNAL, MALFORMED, SILENT, SLOW_READER]
-        {
+        for code in [
+            NORMAL,
+            GOING_AWAY,
+            PROTOCOL,
+            UNSUPPORTED,
+            INVALID_DATA,
+            TOO_BIG,
+            INTERNAL,
+            MALFORMED,
+            SILENT,
+            SLOW_READER,
+            RESYNC,
+        ] {
             assert!(may_be_sent(code), "{code}");
             assert_eq!(may_retry(code), code != NORMAL);
         }

@@ -41,6 +41,10 @@ pub mod kind {
     pub const USER_WATCHING_START: &str = "user.watching.start";
     /// A user stopped watching.
     pub const USER_WATCHING_STOP: &str = "user.watching.stop";
+    /// For a user: he was made a member of a channel.
+    pub const NOTIFICATION_ADDED_TO_CHANNEL: &str = "notification.added_to_channel";
+    /// For a user: he is a member of a channel no more.
+    pub const NOTIFICATION_REMOVED_FROM_CHANNEL: &str = "notification.removed_from_channel";
     /// A user came or went.
     pub const USER_PRESENCE_CHANGED: &str = "user.presence.changed";
 }

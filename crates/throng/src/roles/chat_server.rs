@@ -25,12 +25,21 @@ pub(crate) async fn chat_server(args: &ChatServerArgs, open_files: u64) -> Resul
     let secret = secret.ok_or_else(|| missing("a secret: give --api-secret-file FILE, or set THRONG_API_SECRET"))?;
     let mut config = Config::new(args.listen, key, ServerSecret::new(secret.expose()));
     config.data_dir.clone_from(&args.data_dir);
+    config.link_listen = args.link_listen;
+    config.origin.clone_from(&args.origin);
     limit(&mut config, &args.limits);
     // Refused with a word, instead of by the kernel.
     let connections = usize::try_from(open_files.saturating_sub(OTHER_FILES / 2)).unwrap_or(usize::MAX);
     config.connections_max = config.connections_max.min(connections.max(1));
     let bound = ChatServer::bind(config).await.or_exit(Exit::Unavailable)?;
-    announce(&json!({"role": "chat-server", "listen": bound.local_addr().to_string()}))?;
+    let mut ready = json!({"role": "chat-server", "listen": bound.local_addr().to_string()});
+    if let Some(link) = bound.link_addr().or_exit(Exit::Unexpected)? {
+        ready["link"] = link.to_string().into();
+    }
+    if let Some(origin) = &args.origin {
+        ready["origin"] = origin.as_str().into();
+    }
+    announce(&ready)?;
     bound.serve(end.cancelled_owned()).await.or_exit(Exit::Unexpected)?;
     Ok(Exit::Passed)
 }
