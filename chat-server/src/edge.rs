@@ -7,6 +7,8 @@
 mod batches;
 mod task;
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use bytes::Bytes;
 use measure::{Clock, Timestamp};
 use proto::link::link_client::LinkClient;
 use proto::link::{AdmittedUser, CallReply, CallRequest, Watcher};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel as Transport;
 use wire::ApiError;
@@ -98,6 +100,9 @@ pub(crate) struct EdgeLink {
     client: watch::Sender<Option<Client>>,
     /// Channels whose watchers have changed.
     changed: Mutex<Vec<Arc<Cell>>>,
+    /// Calls whose answers wait until what they led to has been passed on here.
+    marks: Mutex<HashMap<u64, oneshot::Sender<()>>>,
+    next_mark: AtomicU64,
     /// Users that the origin must hear of.
     arrivals: Mutex<Vec<Arc<UserCell>>>,
     pub(crate) filter: Mutex<Filter>,
@@ -108,14 +113,14 @@ pub(crate) struct EdgeLink {
 #[derive(Debug, Default)]
 pub(crate) struct EdgeStats {
     /// Times that the link was up.
-    pub(crate) attached: std::sync::atomic::AtomicU64,
+    pub(crate) attached: AtomicU64,
     /// Calls that were passed on.
-    pub(crate) calls: std::sync::atomic::AtomicU64,
+    pub(crate) calls: AtomicU64,
     /// Channels whose watchers had to catch up themselves.
-    pub(crate) resyncs: std::sync::atomic::AtomicU64,
+    pub(crate) resyncs: AtomicU64,
     /// Events for users, and those of them whose user is not here.
-    pub(crate) user_events: std::sync::atomic::AtomicU64,
-    pub(crate) user_events_vain: std::sync::atomic::AtomicU64,
+    pub(crate) user_events: AtomicU64,
+    pub(crate) user_events_vain: AtomicU64,
 }
 
 impl EdgeLink {
@@ -127,6 +132,8 @@ impl EdgeLink {
             wished: Mutex::new(Some(wished)),
             client: watch::Sender::new(None),
             changed: Mutex::default(),
+            marks: Mutex::default(),
+            next_mark: AtomicU64::new(1),
             arrivals: Mutex::default(),
             filter: Mutex::new(Filter::new()),
             stats: EdgeStats::default(),
@@ -161,6 +168,23 @@ impl EdgeLink {
             }
         };
         tokio::time::timeout(patience, subscribed).await.unwrap_or_else(|_| Err(failure::origin_away()))
+    }
+
+    /// Passes a call on that changes something. Whoever gets the answer may rely on its events: they are passed on here.
+    ///
+    /// # Errors
+    /// As [`EdgeLink::call`].
+    pub(crate) async fn change(&self, app: &App, call: CallRequest) -> Result<CallReply, ApiError> {
+        let mark = self.next_mark.fetch_add(1, Ordering::Relaxed);
+        let (passed, passes) = oneshot::channel();
+        lock(&self.marks).insert(mark, passed);
+        let reply = self.call(app, CallRequest { edge: app.origin_id, mark, ..call }).await;
+        if reply.is_ok() {
+            // When the link breaks meanwhile, its events come with the next one.
+            let _ = tokio::time::timeout(app.config.link_patience, passes).await;
+        }
+        lock(&self.marks).remove(&mark);
+        reply
     }
 
     /// Passes a call on. While the link is down it waits; what may be done twice is tried again when the link breaks.

@@ -25,8 +25,9 @@ pub(crate) async fn prepare(
     threads: u32,
     clock: &Clock,
 ) -> Result<SharedPlan, String> {
-    let calls = calls_a_thread(machine.open_files, threads.into());
-    let mut plan = plan(order, calls, clock).await?;
+    let mut plan = plan(order, 0, clock).await?;
+    // To each of the endpoints, with files for all.
+    plan.calls = calls_a_thread(machine.open_files, u64::from(threads) * plan.endpoints.len() as u64);
     plan.sources = match machine.sources.as_slice() {
         [] => {
             let (all, users) = (plan.scenario.users(), plan.users());

@@ -80,9 +80,11 @@ async fn forward(app: &App, caller: Option<&Caller>, request: Request) -> Result
         headers: headers.collect(),
         body,
         user: unknown_user(app, caller),
+        ..CallRequest::default()
     };
-    let reply = link(app)?.call(app, call).await?;
-    Ok(answer(reply))
+    let asks = parts.method == Method::GET || parts.uri.path() == "/sync";
+    let link = link(app)?;
+    Ok(answer(if asks { link.call(app, call).await? } else { link.change(app, call).await? }))
 }
 
 /// The caller, if he is known here and perhaps not yet to the origin.
@@ -144,6 +146,7 @@ async fn reply(app: &App, call: &Call, path: &str, body: &Value) -> Result<CallR
         headers: vec![Header { name: request::TOKEN.to_owned(), value: Bytes::copy_from_slice(token.as_bytes()) }],
         body: body.to_string().into(),
         user: unknown_user(app, Some(&call.caller)),
+        ..CallRequest::default()
     };
     link(app)?.call(app, request).await
 }
@@ -180,6 +183,15 @@ async fn subscribed(
     Err(failure::origin_away())
 }
 
+/// A channel that a connection watches.
+struct Watched {
+    cell: Arc<Cell>,
+    /// The number after which it gets every event.
+    seq: u64,
+    /// It did not watch before.
+    begins: bool,
+}
+
 /// Subscribes to a channel if need be and watches it; answers where it began.
 async fn watch(
     app: &App,
@@ -187,19 +199,20 @@ async fn watch(
     name: &ChannelName,
     data: &Map<String, Value>,
     connection: &Arc<Connection>,
-) -> Result<Result<(Arc<Cell>, u64), Response>, ApiError> {
+) -> Result<Result<Watched, Response>, ApiError> {
     let mut failed = failure::origin_away();
     for _ in 0..3 {
         let (cell, created) = match subscribed(app, call, name, data).await? {
             Ok(subscribed) => subscribed,
             Err(refused) => return Ok(Err(refused)),
         };
+        let begins = connection.watched(cell.room).is_none();
         match app.watch(&cell, connection).await {
             Ok(seq) => {
                 if created {
                     tell_created(app, &cell, connection).await?;
                 }
-                return Ok(Ok((cell, seq)));
+                return Ok(Ok(Watched { cell, seq, begins }));
             }
             // It was given up in between.
             Err(error) => failed = error,
@@ -227,7 +240,7 @@ async fn query(
         return Ok(found.map_or_else(|refused| refused, |found| call.created(found).into_response()));
     }
     let connection = call.connection(&app)?;
-    let (cell, seq) = match watch(&app, &call, &name, &query.data, &connection).await? {
+    let Watched { cell, seq, begins } = match watch(&app, &call, &name, &query.data, &connection).await? {
         Ok(watched) => watched,
         Err(refused) => return Ok(refused),
     };
@@ -241,7 +254,9 @@ async fn query(
     let mut state = match described {
         Ok(state) => state,
         Err(refused) => {
-            app.unwatch(&cell, &connection).await?;
+            if begins {
+                app.unwatch(&cell, &connection).await?;
+            }
             return refused.map_err(Failure);
         }
     };
@@ -287,7 +302,7 @@ async fn query_channels(
         }
     }
     for state in &mut found.channels {
-        let Some((cell, seq)) = began.get(&state.channel.cid) else { continue };
+        let Some(Watched { cell, seq, .. }) = began.get(&state.channel.cid) else { continue };
         state.seq = *seq;
         state.watcher_count = cell.lock().watchers();
         if presence {

@@ -218,6 +218,7 @@ impl Task {
             dialling.abort();
         }
         self.edge.client.send_replace(None);
+        lock(&self.edge.marks).clear();
     }
 
     fn say(&self, says: Says) {
@@ -308,6 +309,11 @@ impl Task {
             Effect::Resync { room } => self.give_up(&room, Phase::Gone).await,
             Effect::Retire { room } => return self.retire(&room),
             Effect::Other(OriginSaid::AdmittedUpTo(up_to)) => self.batches.acknowledged(up_to.number),
+            Effect::Other(OriginSaid::Mark(mark)) => {
+                let waits = lock(&self.edge.marks).remove(&mark.number);
+                // Whoever waited may have given up.
+                waits.map(|passed| passed.send(()));
+            }
             Effect::Other(says) => self.app.heard_of_users(says).await,
             Effect::Publish { .. } => {}
         }

@@ -8,8 +8,8 @@ use axum::Router;
 use proto::link::link_server::{Link, LinkServer};
 use proto::link::origin_says::Says;
 use proto::link::{
-    Absent, AdmittedUpTo, CallReply, CallRequest, EdgeSays, Event, Known, OriginHello, OriginSays, Resync, Subscribed,
-    ToEdge, ToOrigin, Watcher,
+    Absent, AdmittedUpTo, CallReply, CallRequest, EdgeSays, Event, Known, Mark, OriginHello, OriginSays, Resync,
+    Subscribed, ToEdge, ToOrigin, Watcher,
 };
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -72,6 +72,10 @@ impl Links {
     /// All of them now.
     pub(crate) fn all(&self) -> Vec<Arc<Attached>> {
         lock(&self.0).values().cloned().collect()
+    }
+
+    fn get(&self, edge: u64) -> Option<Arc<Attached>> {
+        lock(&self.0).get(&edge).cloned()
     }
 
     /// An edge attaches; the link that it had before is given up.
@@ -141,7 +145,12 @@ impl Link for Service {
         if let Some(user) = call.user.take() {
             self.app.admit_from_edge(&[user]).await.map_err(|error| Status::unavailable(error.message))?;
         }
-        calls::answer(&self.router, call).await.map(Response::new)
+        let (edge, number) = (call.edge, call.mark);
+        let answer = calls::answer(&self.router, call).await?;
+        if let Some(link) = self.app.links.get(edge).filter(|_| number != 0) {
+            link.say(Says::Mark(Mark { number }));
+        }
+        Ok(Response::new(answer))
     }
 }
 

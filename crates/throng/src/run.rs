@@ -15,7 +15,8 @@ use proto::control::{SubmitReply, SubmitRequest};
 
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure, OrExit as _};
-use crate::local::{fleet, fleet::Fleet, sizes};
+use crate::local::sizes::{self, Sizes};
+use crate::local::{fleet, fleet::Fleet};
 use crate::scenario::{self, Loaded};
 use control::{Control, Refused};
 use follow::Follower;
@@ -97,9 +98,10 @@ impl Session<'_> {
             None => {
                 let room = sizes::Room::here(open_files);
                 let chosen_sizes = sizes::choose(self.loaded.users(), chosen.bundled(), self.args.workers, room);
-                workers = chosen_sizes.map_err(|text| Failure::new(Exit::Unavailable, text))?.workers;
+                let sizes = chosen_sizes.map_err(|text| Failure::new(Exit::Unavailable, text))?;
+                workers = sizes.workers;
                 probes = 1;
-                self.start_fleet(&mut chosen, workers, progress).await?
+                self.start_fleet(&mut chosen, sizes, progress).await?
             }
         };
         let mut control = Control::connect(&control_plane).await.or_exit(Exit::Unavailable)?;
@@ -119,14 +121,18 @@ impl Session<'_> {
     async fn start_fleet(
         &mut self,
         chosen: &mut Chosen,
-        workers: u32,
+        sizes: Sizes,
         progress: &mut Progress,
     ) -> Result<String, Failure> {
         self.id = directory::id(&self.loaded.scenario.name);
         let dir = directory::make(self.args.out.as_deref(), &self.id)?;
         progress.say(&format!("run {} in {}", self.id, dir.display()));
         let collector = self.args.otlp_endpoint.as_ref().map(|collector| collector.url().to_owned());
-        let plan = fleet::Plan { dir: dir.clone(), workers, chat_server: chosen.bundled(), collector };
+        let Sizes { workers, edges } = sizes;
+        if edges > 0 {
+            progress.say(&format!("{edges} edges hold the connections: one process may not open as many files"));
+        }
+        let plan = fleet::Plan { dir: dir.clone(), workers, chat_server: chosen.bundled(), edges, collector };
         self.dir = Some(dir);
         let fleet = Fleet::start(plan).await.or_exit(Exit::Unavailable)?;
         if let Some(page) = &fleet.page {

@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) workers: u32,
     /// Whether the bundled chat server is measured.
     pub(crate) chat_server: bool,
+    /// Its edges; 0: it holds the connections itself.
+    pub(crate) edges: u32,
     /// The OpenTelemetry collector that the data plane pushes to.
     pub(crate) collector: Option<String>,
 }
@@ -37,8 +39,8 @@ pub(crate) struct Plan {
 /// The bundled chat server, as clients reach it.
 #[derive(Clone, Debug)]
 pub(crate) struct Bundled {
-    /// ws://…
-    pub(crate) url: String,
+    /// ws://…, of each edge.
+    pub(crate) urls: Vec<String>,
     /// Its key.
     pub(crate) api_key: String,
     /// Its secret.
@@ -71,7 +73,7 @@ impl Fleet {
     /// # Errors
     /// When one doesn't; with the last lines of its log.
     pub(crate) async fn start(plan: Plan) -> Result<Self> {
-        let Plan { dir, workers, chat_server, collector } = plan;
+        let Plan { dir, workers, chat_server, edges, collector } = plan;
         let logs = dir.join("logs");
         std::fs::create_dir_all(&logs).with_context(|| format!("can't make the directory {}", logs.display()))?;
         let (tell, ended) = mpsc::channel(64);
@@ -82,7 +84,7 @@ impl Fleet {
         let mut data_plane_spec = spec("data-plane", Role::DataPlane, any);
         data_plane_spec.flags.extend(always.clone());
         let (data_plane, bundled) = tokio::try_join!(Child::start(&data_plane_spec, &logs, tell.clone()), async {
-            if chat_server { start_chat_server(&logs, &tell).await.map(Some) } else { Ok(None) }
+            if chat_server { start_chat_server(&logs, &tell, edges).await.map(Some) } else { Ok(None) }
         })?;
         let data_plane_address = address(&data_plane, "listen")?;
         // The probes know it by this address, so it comes back there.
@@ -106,8 +108,8 @@ impl Fleet {
             async move { Child::start(&spec, logs, tell).await.map(|child| (name, child)) }
         });
         children.extend(try_join_all(agents).await?);
-        let bundled = bundled.map(|(child, bundled)| {
-            children.insert("chat-server".to_owned(), child);
+        let bundled = bundled.map(|(nodes, bundled)| {
+            children.extend(nodes);
             bundled
         });
         Ok(Self {
@@ -196,15 +198,42 @@ impl Fleet {
     }
 }
 
-async fn start_chat_server(logs: &std::path::Path, tell: &mpsc::Sender<Ended>) -> Result<(Child, Bundled)> {
+/// Starts the bundled chat server: one process, or an origin and its edges.
+async fn start_chat_server(
+    logs: &std::path::Path,
+    tell: &mpsc::Sender<Ended>,
+    edges: u32,
+) -> Result<(Vec<(String, Child)>, Bundled)> {
     let (api_key, api_secret) = (random_word(12), Secret::random());
-    // Read once, when it starts; so the file is gone as soon as it serves.
+    // Read once, when each starts; so the file is gone as soon as all serve.
     let file = SecretFile::new(&api_secret)?;
-    let mut spec = spec("chat-server", Role::ChatServer, ["--listen", "127.0.0.1:0", "--api-key", &api_key]);
-    spec.flags.extend([OsString::from("--api-secret-file"), file.path().into_os_string()]);
-    let child = Child::start(&spec, logs, tell.clone()).await?;
-    let url = format!("ws://{}", address(&child, "listen")?);
-    Ok((child, Bundled { url, api_key, api_secret }))
+    let node = |name: &str| {
+        let mut spec = spec(name, Role::ChatServer, ["--listen", "127.0.0.1:0", "--api-key", &api_key]);
+        spec.flags.extend([OsString::from("--api-secret-file"), file.path().into_os_string()]);
+        spec
+    };
+    let url = |child: &Child| Ok::<_, anyhow::Error>(format!("ws://{}", address(child, "listen")?));
+    let mut origin = node("chat-server");
+    if edges > 0 {
+        origin.flags.extend(flags(["--link-listen", "127.0.0.1:0"]));
+    }
+    let origin = Child::start(&origin, logs, tell.clone()).await?;
+    if edges == 0 {
+        let urls = vec![url(&origin)?];
+        return Ok((vec![("chat-server".to_owned(), origin)], Bundled { urls, api_key, api_secret }));
+    }
+    let link = address(&origin, "link")?;
+    let started = (1..=edges).map(|n| {
+        let name = format!("edge-{n}");
+        let mut spec = node(&name);
+        spec.flags.extend(flags(["--edge", "--origin", &link]));
+        let tell = tell.clone();
+        async move { Child::start(&spec, logs, tell).await.map(|child| (name, child)) }
+    });
+    let mut nodes = try_join_all(started).await?;
+    let urls = nodes.iter().map(|(_, child)| url(child)).collect::<Result<_>>()?;
+    nodes.push(("chat-server".to_owned(), origin));
+    Ok((nodes, Bundled { urls, api_key, api_secret }))
 }
 
 fn spec<const N: usize>(name: &str, role: Role, words: [&str; N]) -> Spec {

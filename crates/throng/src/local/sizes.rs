@@ -10,11 +10,16 @@ const USERS_A_WORKER: u64 = 500;
 /// More worker processes than this help nobody on one machine.
 const WORKERS_MAX: u64 = 256;
 
+/// More edges than this are no chat service of one machine.
+const EDGES_MAX: u64 = 256;
+
 /// How many of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
     /// Worker processes.
     pub(crate) workers: u32,
+    /// Edges of the bundled chat server; 0: one process is origin and edge.
+    pub(crate) edges: u32,
 }
 
 /// What a run on this machine has to fit into.
@@ -32,15 +37,24 @@ impl Room {
         Self { open_files, cores: std::thread::available_parallelism().map_or(1, usize::from) as u64 }
     }
 
-    /// Files of a process that are not for users: a worker has a thread a core, each with its connections for API calls,
-    /// and a chat server holds the other end of all workers'.
-    fn beside_users(self, workers: u64) -> u64 {
-        OTHER_FILES + calls_a_thread(self.open_files, self.cores) * self.cores * workers
+    /// Connections for API calls between one worker, which has a thread a core, and one of so many nodes.
+    fn calls(self, nodes: u64) -> u64 {
+        calls_a_thread(self.open_files, self.cores * nodes) * self.cores
     }
 
-    /// Users for whom a process has files, beside the API calls of so many workers.
-    fn held_beside(self, workers: u64) -> u64 {
-        self.open_files.saturating_sub(self.beside_users(workers))
+    /// Files of one of so many nodes that are not for users: it holds the other ends of all workers' API calls.
+    fn beside_users(self, workers: u64, nodes: u64) -> u64 {
+        OTHER_FILES + self.calls(nodes) * workers
+    }
+
+    /// Users for whom one of so many nodes has files, beside the API calls of so many workers.
+    fn held_beside(self, workers: u64, nodes: u64) -> u64 {
+        self.open_files.saturating_sub(self.beside_users(workers, nodes))
+    }
+
+    /// Users for whom a worker has files, beside its API calls to so many nodes.
+    fn held_by_worker(self, nodes: u64) -> u64 {
+        self.open_files.saturating_sub(OTHER_FILES + self.calls(nodes) * nodes)
     }
 
     /// A limit of files with which so many workers have room for so many users in one process.
@@ -55,7 +69,7 @@ impl Room {
 
     /// Why so many users don't fit, and what would mend it.
     fn refuse(self, users: u64, what: &str, held: u64, workers: u64, enough: u64) -> String {
-        let (limit, beside) = (self.open_files, self.beside_users(workers));
+        let (limit, beside) = (self.open_files, self.beside_users(workers, 1));
         format!(
             "{users} users don't fit: {what} can hold {held}, since the hard limit of open files is {limit} a process, and \
              {beside} of them are needed for other things\n\
@@ -64,16 +78,38 @@ impl Room {
     }
 }
 
-/// Chooses the sizes.
+/// Chooses the sizes: one process as the bundled chat server while the users fit into it, else as few edges as hold them.
 ///
 /// # Errors
 /// When the users don't fit: the arithmetic, and what would mend it.
 pub(crate) fn choose(users: u64, bundled: bool, workers: Option<u32>, room: Room) -> Result<Sizes, String> {
-    let a_worker = room.held_beside(1);
+    let one = choose_one(users, bundled, workers, room);
+    one.or_else(|why| if bundled { spread(users, workers, room).ok_or(why) } else { Err(why) })
+}
+
+/// The fewest edges that hold the users, and workers for them.
+fn spread(users: u64, workers: Option<u32>, room: Room) -> Option<Sizes> {
+    (2..=EDGES_MAX).find_map(|edges| {
+        let least = users.div_ceil(Some(room.held_by_worker(edges)).filter(|held| *held > 0)?);
+        let liked = workers.map_or(room.workers(users), u64::from).min(users);
+        // Fewer workers than one likes leave the edges more room; fewer than were asked for are none of our business.
+        let ways = [liked.max(least), if workers.is_some() { liked } else { least }];
+        let fits = |workers: &u64| {
+            (least..=WORKERS_MAX).contains(workers) && users.div_ceil(edges) <= room.held_beside(*workers, edges)
+        };
+        let workers =
+            ways.into_iter().filter(|ways| workers.is_none_or(|asked| *ways <= u64::from(asked))).find(fits)?;
+        Some(Sizes { workers: u32::try_from(workers).ok()?, edges: u32::try_from(edges).ok()? })
+    })
+}
+
+/// Sizes with one chat server, or with another's.
+fn choose_one(users: u64, bundled: bool, workers: Option<u32>, room: Room) -> Result<Sizes, String> {
+    let a_worker = room.held_by_worker(1);
     let needed = (a_worker > 0).then(|| users.div_ceil(a_worker).max(1));
     let least = needed.unwrap_or(1);
     // The bundled server is one process, and holds one end of every connection.
-    let served = |workers| !bundled || users <= room.held_beside(workers);
+    let served = |workers| !bundled || users <= room.held_beside(workers, 1);
     let wanted = match workers {
         // A worker without a user would have nothing to do.
         Some(workers) => u64::from(workers).min(users.max(1)),
@@ -83,10 +119,12 @@ pub(crate) fn choose(users: u64, bundled: bool, workers: Option<u32>, room: Room
     if !served(most) {
         let workers = if served(1) || workers.is_some() { most } else { 1 };
         let enough = room.enough(users, workers.max(room.workers(users)));
-        return Err(room.refuse(users, "the chat server", room.held_beside(workers), workers, enough));
+        return Err(room.refuse(users, "the chat server", room.held_beside(workers, 1), workers, enough));
     }
     match u32::try_from(wanted) {
-        Ok(workers) if wanted <= WORKERS_MAX && needed.is_some_and(|needed| wanted >= needed) => Ok(Sizes { workers }),
+        Ok(workers) if wanted <= WORKERS_MAX && needed.is_some_and(|needed| wanted >= needed) => {
+            Ok(Sizes { workers, edges: 0 })
+        }
         _ => {
             let what = if most == 1 { "1 worker".to_owned() } else { format!("{most} workers") };
             let enough = room.enough(users.div_ceil(most), 1);
@@ -119,7 +157,7 @@ mod tests {
     fn what_does_not_fit_is_refused_with_the_arithmetic() {
         let tight = Room { open_files: 512, cores: 1 };
         assert_eq!(workers(440, true, None, tight), Some(1));
-        let told = choose(1_000, true, None, tight).unwrap_err();
+        let told = choose_one(1_000, true, None, tight).unwrap_err();
         for part in ["1000 users", "the chat server can hold 440", "512 a process", "72 of them", "ulimit -Hn 1072"] {
             assert!(told.contains(part), "{part}: {told}");
         }
@@ -134,13 +172,38 @@ mod tests {
         let room = |open_files| Room { open_files, cores: 2 };
         assert_eq!(workers(150, true, None, room(256)), Some(1));
         assert_eq!(workers(1_000, true, None, room(1_104)), Some(1), "two workers would leave the server too few");
+        assert_eq!(edges(1_000, None, room(1_104)), Some(0), "one process, then, and no edge");
         assert_eq!(workers(50, true, None, room(128)), Some(1), "with fewer connections for API calls");
         for cores in [1, 2, 8, 64] {
-            let told = choose(1_000, true, None, Room { open_files: 64, cores }).unwrap_err();
+            let told = choose_one(1_000, true, None, Room { open_files: 64, cores }).unwrap_err();
             let enough = told.rsplit_once("ulimit -Hn ").and_then(|(_, rest)| rest.split(')').next()?.parse().ok());
             let enough = enough.unwrap_or_else(|| panic!("{told}"));
             assert!(workers(1_000, true, None, Room { open_files: enough, cores }).is_some(), "{cores} cores: {told}");
         }
         assert!(choose(10, true, None, Room { open_files: 32, cores: 1 }).unwrap_err().contains("can hold 0"));
+    }
+
+    fn edges(users: u64, asked: Option<u32>, room: Room) -> Option<u32> {
+        choose(users, true, asked, room).ok().map(|sizes| sizes.edges)
+    }
+
+    #[test]
+    fn whoever_does_not_fit_into_one_process_is_spread_over_edges() {
+        let two = Room { open_files: 20_000, cores: 2 };
+        assert_eq!(choose(19_000, true, None, two), Ok(Sizes { workers: 2, edges: 0 }));
+        assert_eq!(choose(100_000, true, None, two), Ok(Sizes { workers: 6, edges: 6 }));
+        let million = choose(1_000_000, true, None, two).unwrap();
+        assert!(million.edges < 70 && million.workers < 70, "{million:?}");
+        let tight = Room { open_files: 256, cores: 2 };
+        assert_eq!(choose(300, true, None, tight), Ok(Sizes { workers: 2, edges: 2 }));
+        for (users, room) in [(300, tight), (1_000, tight), (100_000, two), (1_000_000, two), (30_000, ROOM)] {
+            let Sizes { workers, edges } = choose(users, true, None, room).unwrap();
+            let (workers, edges) = (u64::from(workers), u64::from(edges));
+            let node = users.div_ceil(edges) + room.calls(edges) * workers + OTHER_FILES;
+            let worker = users.div_ceil(workers) + room.calls(edges) * edges + OTHER_FILES;
+            assert!(node <= room.open_files && worker <= room.open_files, "{users}: {node} and {worker}");
+        }
+        assert_eq!(edges(300, Some(1), tight), None, "one worker can't hold them");
+        assert!(choose(1_000_000, true, None, tight).unwrap_err().contains("256 a process"));
     }
 }

@@ -60,7 +60,7 @@ impl Chosen {
 
     /// The bundled server serves.
     pub(super) fn take_bundled(&mut self, bundled: &Bundled) {
-        self.urls = vec![bundled.url.clone()];
+        self.urls.clone_from(&bundled.urls);
         self.api_key.clone_from(&bundled.api_key);
         self.api_secret = Some(bundled.api_secret.clone());
     }

@@ -35,11 +35,11 @@ fn a_directory_that_holds_a_run_is_not_written_over() {
 
 #[test]
 fn too_few_files_are_told_with_the_arithmetic() {
-    let dir = directory_with(&SMALL.replace("users: 100", "users: 1_000"));
+    let dir = directory_with(&SMALL.replace("users: 100", "users: 100_000"));
     let shell = format!("ulimit -n 256 && exec {} run s.yaml", env!("CARGO_BIN_EXE_throng"));
     let (code, _, stderr) = finish(Command::new("sh").current_dir(dir.path()).args(["-c", &shell]));
     assert_eq!(code, 69, "{stderr}");
-    for part in ["1000 users", "can hold ", "256 a process", "ulimit"] {
+    for part in ["100000 users", "can hold ", "256 a process", "ulimit"] {
         assert!(stderr.contains(part), "{part}: {stderr}");
     }
     assert!(!dir.path().join("runs").exists(), "nothing was begun");
@@ -54,6 +54,21 @@ fn a_small_run_fits_few_files() {
     let result = crate::harness::result(&dir.path().join("run"));
     assert_eq!(result["users"]["connected_max"], 50, "{stderr}");
     assert_eq!(result["completeness"]["lost"], 0, "{stderr}");
+}
+
+#[test]
+fn users_that_do_not_fit_into_one_chat_server_are_spread_over_edges() {
+    let dir = directory_with(&SMALL.replace("users: 100", "users: 300"));
+    let shell = format!("ulimit -n 256 && exec {} run s.yaml --out run", env!("CARGO_BIN_EXE_throng"));
+    let (code, _, stderr) = finish(Command::new("sh").current_dir(dir.path()).args(["-c", &shell]));
+    assert!([0, 2].contains(&code), "{stderr}");
+    assert!(stderr.contains("edges hold the connections"), "{stderr}");
+    assert!(dir.path().join("run/logs/edge-2.log").exists(), "at least two edges");
+    let result = crate::harness::result(&dir.path().join("run"));
+    assert_eq!(result["users"]["connected_max"], 300, "{stderr}");
+    let completeness = &result["completeness"];
+    assert_eq!((&completeness["lost"], &completeness["duplicated"]), (&0.into(), &0.into()), "{stderr}");
+    assert!(completeness["delivered"].as_u64() > Some(300) && completeness["delivered"] == completeness["expected"]);
 }
 
 #[test]
