@@ -77,6 +77,7 @@ fn csv(result: &RunResult, out: &mut dyn Write) -> io::Result<()> {
         ("sends_asked_per_s", &line.sends_asked),
         ("sends_due_per_s", &line.sends_due),
         ("sends_per_s", &line.sends),
+        ("deliveries_asked_per_s", &line.deliveries_asked),
         ("deliveries_per_s", &line.deliveries),
         ("errors_per_s", &line.errors),
         ("lost_per_s", &line.lost),

@@ -259,6 +259,8 @@ pub struct Timeline {
     pub sends_due: Vec<u64>,
     /// Messages accepted.
     pub sends: Vec<u64>,
+    /// Deliveries that the scenario asks for, on average, with as many users as it plans.
+    pub deliveries_asked: Vec<u64>,
     /// Messages received.
     pub deliveries: Vec<u64>,
     /// Errors of all kinds.

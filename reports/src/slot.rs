@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use measure::{CounterKey, Gauge, GaugeKey, Histogram, Interval, Metric, Series};
+use measure::{Cohort, CounterKey, Gauge, GaugeKey, Histogram, Interval, Metric, Series};
 
 use crate::glance::Glance;
 
@@ -81,6 +81,11 @@ impl Slot {
         let mut of_gauge = levels.iter().filter(|(k, _)| k.gauge == gauge).map(|(_, v)| *v).peekable();
         of_gauge.peek()?;
         Some(of_gauge.sum())
+    }
+
+    /// One level of one source, of one cohort.
+    pub(crate) fn cohort_level(&self, source: usize, gauge: Gauge, cohort: Cohort) -> Option<i64> {
+        self.levels.get(&source)?.get(&GaugeKey { gauge, cohort: Some(cohort) }).copied()
     }
 
     /// Adds one sample of what the data plane derives itself.

@@ -23,6 +23,7 @@ pub(crate) fn timeline(run: &RunState) -> Timeline {
         sends_asked: sends_asked(run),
         sends_due: count(Counter::SendsDue),
         sends: count(Counter::Sent),
+        deliveries_asked: deliveries_asked(run),
         deliveries: count(Counter::MessagesReceived),
         errors: count(Counter::Errors),
         lost: count(Counter::Lost),
@@ -40,7 +41,10 @@ fn per_second(slot: &Slot, counter: Counter, width: u32) -> u64 {
 /// One level of one source by slot. Where an interval is missing in between, the level before holds; before the first
 /// and after the last there is none.
 pub(crate) fn levels(run: &RunState, source: usize, gauge: Gauge) -> Vec<Option<i64>> {
-    let mut levels: Vec<Option<i64>> = run.slots.iter().map(|s| s.level(source, gauge)).collect();
+    held(run.slots.iter().map(|s| s.level(source, gauge)).collect())
+}
+
+fn held(mut levels: Vec<Option<i64>>) -> Vec<Option<i64>> {
     let last = levels.iter().rposition(Option::is_some).unwrap_or(0);
     let mut before = None;
     for level in &mut levels[..last] {
@@ -51,9 +55,14 @@ pub(crate) fn levels(run: &RunState, source: usize, gauge: Gauge) -> Vec<Option<
 }
 
 fn sum_of_levels(run: &RunState, gauge: Gauge) -> Vec<u64> {
+    sum_of(run, |slot, source| slot.level(source, gauge))
+}
+
+fn sum_of(run: &RunState, level: impl Fn(&Slot, usize) -> Option<i64>) -> Vec<u64> {
     let mut sums = vec![0_i64; run.slots.iter().len()];
     for source in 0..run.sources.len() {
-        for (sum, level) in sums.iter_mut().zip(levels(run, source, gauge)) {
+        let levels = held(run.slots.iter().map(|slot| level(slot, source)).collect());
+        for (sum, level) in sums.iter_mut().zip(levels) {
             *sum += level.unwrap_or(0);
         }
     }
@@ -65,9 +74,30 @@ fn sends_asked(run: &RunState) -> Vec<u64> {
     let (scenario, width) = (&run.opened.scenario, run.slots.width_s());
     let sends = scenario.cohorts.iter().flat_map(|c| &c.actions);
     let rate: f64 = sends.filter(|a| matches!(a.kind, ActionKind::Send { .. })).map(|a| a.rate).sum();
-    let middle = |i: u32| Duration::from_secs_f64((f64::from(i) + 0.5) * f64::from(width));
-    let asked = |i: u32| (rate * scenario.load_factor(middle(i))).round() as u64;
+    let asked = |i: u32| (rate * scenario.load_factor(middle(i, width))).round() as u64;
     (0..run.slots.iter().len() as u32).map(asked).collect()
+}
+
+/// Deliveries that the scenario asks for, on average: what a user of each cohort hears, times the users that should be
+/// there in the middle of the second.
+fn deliveries_asked(run: &RunState) -> Vec<u64> {
+    let (scenario, width) = (&run.opened.scenario, run.slots.width_s());
+    let mut asked = vec![0.0; run.slots.iter().len()];
+    for (heard, cohort) in scenario.messages_heard().into_iter().zip(0..) {
+        let mut before = 0;
+        let planned = sum_of(run, |slot, source| slot.cohort_level(source, Gauge::UsersPlanned, cohort));
+        for ((i, asked), planned) in asked.iter_mut().enumerate().zip(planned) {
+            let factor = scenario.load_factor(middle(i as u32, width));
+            let there = (before as f64 + planned as f64) / 2.0;
+            *asked += there * (heard.from_cohorts * factor + heard.from_canaries);
+            before = planned;
+        }
+    }
+    asked.into_iter().map(|asked| asked.round() as u64).collect()
+}
+
+fn middle(slot: u32, width: u32) -> Duration {
+    Duration::from_secs_f64((f64::from(slot) + 0.5) * f64::from(width))
 }
 
 /// Bands of every metric that has samples, and of those that readers rely on.
@@ -129,4 +159,22 @@ pub(crate) fn errors(run: &RunState) -> Vec<ErrorCount> {
     let mut errors: Vec<_> = kinds.into_values().collect();
     errors.sort_by_key(|e| std::cmp::Reverse(e.count));
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{healthy, level, result, run};
+
+    #[test]
+    fn deliveries_are_asked_of_the_users_that_should_be_there() {
+        let seconds = [5, 10, 10, 10].map(|users| {
+            let mut interval = healthy();
+            level(&mut interval, Gauge::UsersPlanned, users);
+            interval
+        });
+        let asked = result(&run("  - lost: count == 0\n", seconds)).timeline.deliveries_asked;
+        // Five messages a second, heard by 2.5 in the mean of the first second, then by 7.5, then by all.
+        assert_eq!(asked, [13, 38, 50, 50]);
+    }
 }

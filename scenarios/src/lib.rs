@@ -4,6 +4,7 @@
 //! [`Shard`]s: [`Scenario::planned_users`], [`Scenario::channels_of`], [`Scenario::stays`] and [`Scenario::arrivals`].
 
 mod arrivals;
+mod audience;
 mod check;
 mod decode;
 mod diagnostic;
@@ -26,6 +27,7 @@ mod variables;
 mod words;
 
 pub use arrivals::Arrival;
+pub use audience::Heard;
 pub use check::{LARGEST_MESSAGE, LONGEST_RUN, MOST_CANARIES, MOST_COHORTS, MOST_PER_USER, MOST_USERS};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use load::{ChannelRef, PlannedUser, Stay};

@@ -8,7 +8,8 @@ use std::time::Duration;
 use measure::Cohort;
 use serde::Serialize;
 
-use crate::model::{Action, ActionKind, ChannelGroup, Popularity, Scenario};
+use crate::audience::Audience;
+use crate::model::{Action, ActionKind, Scenario};
 
 /// Files that a process keeps for itself: logs, gRPC, the pool of API connections.
 pub const FILES_KEPT_BACK: u64 = 200;
@@ -28,8 +29,6 @@ pub const BYTES_AROUND_TEXT: u64 = 650;
 pub const BYTES_AROUND_FRAME: u64 = 70;
 /// Above so many watchers chat services no longer broadcast who types and reads.
 pub const MOST_WATCHERS_OF_TYPING: f64 = 100.0;
-/// Channels whose audience is computed one by one; the rest count as the last of them.
-const CLOSE_LOOK: u32 = 1_000_000;
 
 /// What the planner may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +189,7 @@ pub(crate) fn worker_bytes_a_user(scenario: &Scenario) -> u64 {
 
 fn planned(scenario: &Scenario, cohort: Cohort, action: &Action, peak_factor: f64) -> PlannedAction {
     let group = &scenario.channels[action.channel];
-    let audience = audience(scenario, group);
+    let audience = Audience::of(scenario, group).mean;
     let (name, text, durable) = match action.kind {
         ActionKind::Send { size } => ("send", u64::midpoint(u64::from(size.min), u64::from(size.max)), true),
         ActionKind::React => ("react", 0, true),
@@ -211,40 +210,8 @@ fn planned(scenario: &Scenario, cohort: Cohort, action: &Action, peak_factor: f6
     }
 }
 
-fn members(scenario: &Scenario, group: &ChannelGroup) -> f64 {
-    group
-        .members
-        .iter()
-        .filter_map(|cohort| scenario.cohorts.get(usize::from(*cohort)))
-        .map(|cohort| cohort.users as f64)
-        .sum()
-}
-
-/// Mean watchers of the channel of a group in which somebody acts: crowded channels are acted in more often, so that it
-/// is the sum of squares over the sum of the channels' watchers.
-fn audience(scenario: &Scenario, group: &ChannelGroup) -> f64 {
-    let members = members(scenario, group);
-    if group.per_user >= group.count {
-        return members;
-    }
-    let weight = |number: u32| match group.popularity {
-        Popularity::Uniform => 1.0,
-        Popularity::Zipf(exponent) => (f64::from(number) + 1.0).powf(-exponent),
-    };
-    let near = group.count.min(CLOSE_LOOK);
-    let far = f64::from(group.count - near);
-    let total: f64 = (0..near).map(weight).sum::<f64>() + far * weight(near);
-    // A user watches a channel unless all of its draws missed it.
-    let watchers = |number: u32| members * (1.0 - (1.0 - weight(number) / total).powf(f64::from(group.per_user)));
-    let rest = watchers(near);
-    let (sum, squares) =
-        (0..near).map(watchers).fold((far * rest, far * rest * rest), |(sum, squares), n| (sum + n, squares + n * n));
-    // Whoever acts is there.
-    if sum > 0.0 { (squares / sum).max(1.0) } else { 0.0 }
-}
-
 fn memberships(scenario: &Scenario) -> u64 {
-    scenario.channels.iter().map(|group| members(scenario, group) as u64 * u64::from(group.per_user)).sum()
+    scenario.channels.iter().map(|group| Audience::members(scenario, group) as u64 * u64::from(group.per_user)).sum()
 }
 
 /// The highest sum of the cohorts' ramp rates: it changes only where one of them begins.

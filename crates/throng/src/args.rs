@@ -93,7 +93,7 @@ pub(crate) struct RunArgs {
     /// Open the report in a browser at the end.
     #[arg(long)]
     pub(crate) open: bool,
-    /// End with one line of JSON on stdout (verdict, result.json, report.html) instead of the summary.
+    /// End with one line of JSON on stdout (verdict, result.json, report.html, the comparison) instead of the summary.
     #[arg(long)]
     pub(crate) json: bool,
     /// No progress on stderr.

@@ -7,7 +7,7 @@ mod report;
 mod token;
 mod validate;
 
-pub(crate) use compare::{against, compare};
+pub(crate) use compare::{Compared, against, compare};
 pub(crate) use export::export;
 pub(crate) use plan::plan;
 pub(crate) use report::report;

@@ -50,11 +50,12 @@ fn users_title(time: &OverTime<'_>) -> String {
     }
 }
 
-/// Deliveries a second.
+/// Deliveries a second, with what the scenario asks for as a thin line.
 pub(super) fn deliveries(time: &OverTime<'_>) -> Part {
-    let per_second = &time.result.timeline.deliveries;
-    let values = time.bins.rate(counts(per_second));
-    let y = Axis::new(Scale::from_zero(most(&[&values])), Kind::Count, "deliveries/s");
+    let line = &time.result.timeline;
+    let per_second = &line.deliveries;
+    let (values, asked) = (time.bins.rate(counts(per_second)), time.bins.rate(counts(&line.deliveries_asked)));
+    let y = Axis::new(Scale::from_zero(most(&[&values, &asked])), Kind::Count, "deliveries/s");
     let total = time.bins.total(per_second);
     let peak = per_second.iter().max().copied().unwrap_or(0);
     let title = if total == 0 {
@@ -62,16 +63,24 @@ pub(super) fn deliveries(time: &OverTime<'_>) -> Part {
     } else {
         format!("{} deliveries, {}\u{a0}/s at the peak", format::count(total), format::count(peak))
     };
-    let caption = format!("Messages that receivers got, each counted once a receiver.{}", time.bin_note("the mean"));
-    let mut table = Table::new(&["Time", "#Deliveries a second"]);
-    for (at, rate) in time.row_times().into_iter().zip(time.rows.rate(counts(per_second))) {
-        table.row([at, rated(rate)]);
+    let caption = format!(
+        "Messages that receivers got, each counted once a receiver. Dashed: what the scenario asks for on average, from its \
+         messages, its canaries’ too, and the users who should be there to hear them.{}",
+        time.bin_note("the mean")
+    );
+    let mut table = Table::new(&["Time", "#Asked a second", "#Deliveries a second"]);
+    let rows = [&line.deliveries_asked, per_second].map(|values| time.rows.rate(counts(values)));
+    let [asked_rows, rows] = rows;
+    for ((at, asked), rate) in time.row_times().into_iter().zip(asked_rows).zip(rows) {
+        table.row([at, rated(asked), rated(rate)]);
     }
     let alternative = format!("Deliveries a second over time. {title}.");
-    let chart = time.chart(y, vec![time.line(Ink::A, &values)], Vec::new(), 120.0);
+    let labels: Vec<_> = time.label(Ink::A, "delivered", &values).into_iter().collect();
+    let marks = vec![time.line(Ink::Asked, &asked), time.line(Ink::A, &values)];
+    let chart = time.chart(y, marks, labels, 120.0);
     Figure::new("deliveries", title, caption, alternative, &chart)
         .with_table(table)
-        .over_time("per_s", [("deliveries", values)])
+        .over_time("per_s", [("delivered", values), ("asked", asked)])
         .part()
 }
 

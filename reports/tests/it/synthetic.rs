@@ -300,6 +300,7 @@ fn timeline(shape: &Shape, random: &mut Dice) -> Timeline {
         users_planned: seconds.iter().map(|s| planned(*s)).collect(),
         users_connected: connected,
         sends_asked: due.clone(),
+        deliveries_asked: seconds.iter().zip(&due).map(|(s, sends)| planned(*s) * sends).collect(),
         sends_due: due.clone(),
         sends: due,
         errors: vec![0; seconds.len()],

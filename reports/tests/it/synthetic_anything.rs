@@ -25,6 +25,7 @@ pub(crate) fn anything(seed: u64) -> RunResult {
         sends_asked: lots(&mut dice),
         sends_due: lots(&mut dice),
         sends: lots(&mut dice),
+        deliveries_asked: lots(&mut dice),
         deliveries: lots(&mut dice),
         heat: (0..dice.below(4)).map(|_| lots(&mut dice).into_iter().map(|n| n as u32).collect()).collect(),
         heat_edges_us: lots(&mut dice),

@@ -37,6 +37,36 @@ fn the_quick_start_fits_on_a_laptop() {
 }
 
 #[test]
+fn what_users_hear_is_what_comes_of_all_arrivals() {
+    let text = "name: two\nchannels:\n  - { id: room, members: all }\n\
+                \x20 - { id: corner, count: 40, popularity: zipf(1.1), per_user: 2, members: [talkers] }\n\
+                cohorts:\n  - { name: quiet, users: 300, ramp: { rate: 10_000/s } }\n\
+                \x20 - { name: talkers, users: 900, ramp: { rate: 10_000/s }, actions: [\n\
+                \x20     { send: { channel: room, rate: 3/s } }, { send: { channel: corner, rate: 50/s } },\n\
+                \x20     { react: { channel: corner, rate: 90/s } }] }\n\
+                hold: 200s\nprobes: { canaries: 3, send: 6/s }\n";
+    let scenario = scenario(text);
+    let mut watchers = std::collections::HashMap::new();
+    for user in scenario.planned_users(Shard::WHOLE) {
+        for channel in scenario.channels_of(user.index) {
+            *watchers.entry(channel).or_insert(0.0) += 1.0;
+        }
+    }
+    let deliveries = |action| -> f64 { scenario.arrivals(action, Shard::WHOLE).map(|a| watchers[&a.channel]).sum() };
+    let real = (deliveries(0) + deliveries(1)) / 200.0;
+    let heard = scenario.messages_heard();
+    let users = [300.0, 900.0];
+    let expected: f64 = heard.iter().zip(users).map(|(heard, users)| heard.from_cohorts * users).sum();
+    assert!((expected / real - 1.0).abs() < 0.1, "{expected} expected, {real} real");
+    assert!((heard[0].from_cohorts - 3.0).abs() < 1e-9, "all in the room hear all that is said there: {heard:?}");
+    // Canaries talk in both in turn, and in the corners 0, 1 and 2, which are the busiest.
+    let corners: f64 = (0..3).map(|number| watchers[&scenarios::ChannelRef { group: 1, number }]).sum();
+    let real = 3.0 * 1_200.0 + 3.0 * corners / 3.0;
+    let expected: f64 = heard.iter().zip(users).map(|(heard, users)| heard.from_canaries * users).sum();
+    assert!((expected / real - 1.0).abs() < 0.1, "{expected} expected of canaries, {real} real");
+}
+
+#[test]
 fn the_planned_audience_is_the_real_one() {
     for popularity in ["uniform", "zipf(1.1)"] {
         let text = format!(

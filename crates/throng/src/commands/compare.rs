@@ -37,8 +37,10 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Exit, Failure> {
 
 /// Two runs that were compared.
 pub(crate) struct Compared {
-    comparison: reports::Comparison,
-    page: PathBuf,
+    /// What they say together.
+    pub(crate) comparison: reports::Comparison,
+    /// The page that shows it.
+    pub(crate) page: PathBuf,
 }
 
 /// Compares the run in `dir` with the baseline `a` and writes the page into its directory.

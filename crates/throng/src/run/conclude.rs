@@ -12,7 +12,7 @@ use super::control;
 use super::follow::Ending;
 use super::progress::Progress;
 use crate::browser;
-use crate::commands;
+use crate::commands::{self, Compared};
 use crate::exit::{Exit, Failure};
 use crate::say;
 
@@ -30,7 +30,7 @@ impl Session<'_> {
             Ending::GivenUp => {
                 progress.say("stopping at once");
                 self.stop_fleet().await;
-                self.show();
+                self.show(None);
                 Ok(Exit::Interrupted)
             }
             Ending::ControlPlaneLost(why) => {
@@ -45,7 +45,7 @@ impl Session<'_> {
                 self.stop_fleet().await;
                 match closed {
                     Ok(_) => {
-                        self.show();
+                        self.show(None);
                     }
                     Err(error) => progress.say(&format!("{error:#}")),
                 }
@@ -70,7 +70,8 @@ impl Session<'_> {
         // The data plane knows best where it is.
         let page = Path::new(&update.report_path);
         self.dir = page.parent().map(Path::to_owned);
-        if !self.show() {
+        let compared = self.compared();
+        if !self.show(compared.as_ref().ok().and_then(Option::as_ref)) {
             // On another host; but its verdict is here.
             let (outcome, reasons) = (outcome_word(&verdict), &verdict.reasons);
             if self.args.json {
@@ -81,7 +82,8 @@ impl Session<'_> {
                 print(format_args!("{outcome}\n{reasons}\nreport, on the data plane's host: {page}\n"));
             }
         }
-        Ok(if exit == Exit::Passed { self.compared()? } else { exit })
+        // What a threshold said before is not taken back by the better comparison.
+        Ok(compared?.filter(|_| exit == Exit::Passed).map_or(exit, |compared| compared.exit()))
     }
 
     /// Of a run that nobody closed: reports what its data plane had stored, where that is on this machine; and says so.
@@ -89,7 +91,7 @@ impl Session<'_> {
         let Some(dir) = self.dir.as_deref() else { return String::new() };
         match reports::render_again(dir) {
             Ok(page) => {
-                self.show();
+                self.show(None);
                 let (dir, page) = (dir.display(), page.display());
                 format!("\n{page} shows what was stored; all that was measured is kept in {dir}: throng report {dir}")
             }
@@ -100,21 +102,14 @@ impl Session<'_> {
         }
     }
 
-    /// Compares a run that passed with its baseline; the exit code that it means.
-    fn compared(&self) -> Result<Exit, Failure> {
-        let (Some(baseline), Some(dir)) = (&self.baseline, self.dir.as_deref()) else { return Ok(Exit::Passed) };
-        let compared = commands::against(baseline, dir, self.args.tolerance.tolerance)?;
-        // Stdout has its one line of JSON already.
-        if self.args.json {
-            say::tell(compared.text());
-        } else {
-            print(format_args!("\n{}", compared.text()));
-        }
-        Ok(compared.exit())
+    /// Compares the run with its baseline, if it has one.
+    fn compared(&self) -> Result<Option<Compared>, Failure> {
+        let (Some(baseline), Some(dir)) = (&self.baseline, self.dir.as_deref()) else { return Ok(None) };
+        commands::against(baseline, dir, self.args.tolerance.tolerance).map(Some)
     }
 
-    /// Prints what stands in the run's directory; false if there is nothing.
-    fn show(&self) -> bool {
+    /// Prints what stands in the run's directory, and what a comparison found; false if there is nothing.
+    fn show(&self, compared: Option<&Compared>) -> bool {
         let Some(dir) = self.dir.as_deref() else { return false };
         let result = match reports::load(dir) {
             Ok(result) => result,
@@ -125,9 +120,16 @@ impl Session<'_> {
         };
         let page = dir.join("report.html");
         if self.args.json {
-            print(format_args!("{}\n", json_line(&result.run, &page, &json!(result.verdict))));
+            let mut line = json_line(&result.run, &page, &json!(result.verdict));
+            if let Some(compared) = compared {
+                (line["comparison"], line["comparison_page"]) = (json!(compared.comparison), json!(compared.page));
+            }
+            print(format_args!("{line}\n"));
         } else {
             print(format_args!("{}report: {}\n", reports::render::text::summary(&result), page.display()));
+            if let Some(compared) = compared {
+                print(format_args!("\n{}", compared.text()));
+            }
         }
         if self.args.open {
             browser::open(&page);
