@@ -20,7 +20,7 @@ use std::time::Duration;
 use measure::Timestamp;
 
 pub use event::{AgentEvent, Closing, Effect, Event, Happening, Judgement, Order, Outcome, Verdict, kind};
-pub use plan::{Candidate, Kind, Phase, Plan, Share, choose, grouped, users_of_shard};
+pub use plan::{Candidate, Kind, Phase, Plan, Share, choose, users_of_shard};
 
 use crate::limits::Limits;
 

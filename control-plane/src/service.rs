@@ -63,7 +63,7 @@ impl Control for Service {
         check_id(&request.run)?;
         let scenario = request.scenario.clone().ok_or_else(|| Status::invalid_argument("there is no scenario"))?;
         if scenario.source.len() > SCENARIO_BYTES_MAX {
-            let bytes = crate::run::grouped(scenario.source.len() as u64);
+            let bytes = measure::grouped(scenario.source.len() as u64);
             return Err(Status::invalid_argument(format!("the scenario has {bytes} bytes; 1 MiB is the most")));
         }
         let parse = self.parse;

@@ -2,21 +2,11 @@
 //!
 //! Counts stay exact, because a report that says "999,999 of 1,000,000" must not round it away.
 
+/// An exact count: `5,000,000`.
+pub use measure::grouped as count;
+
 /// Between a number and its unit, so that they never part at a line's end.
 const NBSP: char = '\u{a0}';
-
-/// An exact count: `5,000,000`.
-pub fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
 
 /// A count with its noun, in the right number: `1 user`, `2 users`.
 pub fn counted(n: u64, one: &str, many: &str) -> String {

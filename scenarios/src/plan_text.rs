@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::check::grouped;
+use measure::grouped;
+
 use crate::plan::{
     BYTES_AROUND_FRAME, BYTES_AROUND_TEXT, FILES_KEPT_BACK, KERNEL_BYTES_A_CONNECTION, MOST_WATCHERS_OF_TYPING,
     NANOS_A_DELIVERY, NODE_BYTES_A_CONNECTION, Plan,

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use measure::Timestamp;
+use measure::{Timestamp, grouped};
 
-use super::{
-    Closing, Effect, Judgement, Kind, Member, MemberState, Order, Outcome, Run, Stage, State, Verdict, grouped, kind,
-};
+use super::{Closing, Effect, Judgement, Kind, Member, MemberState, Order, Outcome, Run, Stage, State, Verdict, kind};
 
 /// An agent that is done so long before the planned end has left something undone.
 const EARLY: Duration = Duration::from_secs(1);

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use measure::grouped;
+
 /// What the state machine must know of a scenario: plain numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
@@ -147,19 +149,6 @@ fn shortage(users: u64, workers: &[&Candidate], most: u64) -> String {
 /// `1 worker`, `2 workers`.
 pub(super) fn plural(n: u32, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
-}
-
-/// `1234567` as people write it: `1,234,567`.
-pub fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Run {
         let count = |kind| shares.iter().filter(|s| s.agent.kind == kind).map(|_| 1_u32).sum();
         let text = format!(
             "{} users are shared out over {}; {}",
-            super::grouped(self.plan.users),
+            measure::grouped(self.plan.users),
             plural(count(Kind::Worker), "worker"),
             plural(count(Kind::Probe), "probe")
         );

@@ -40,7 +40,7 @@ pub(super) async fn serve(run: &RunView, name: &str) -> Result<Response, Problem
         return Err(Problem::NotFound(format!("{} is no file", path.display())));
     }
     if found.len() > BYTES_MAX {
-        let size = crate::run::grouped(found.len());
+        let size = measure::grouped(found.len());
         return Err(Problem::File(format!("{} has {size} bytes, too many for a browser", path.display())));
     }
     let bytes = tokio::fs::read(&path).await.map_err(not_here)?;

@@ -1,9 +1,10 @@
 //! The pages, rendered from templates that are checked when throng is built.
 
 use askama::Template;
+use measure::grouped;
 
 use super::files;
-use crate::run::{Outcome, RunState, Verdict, grouped};
+use crate::run::{Outcome, RunState, Verdict};
 use crate::view::{AgentView, RunView};
 
 #[derive(Template)]

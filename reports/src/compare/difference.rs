@@ -26,8 +26,12 @@ pub struct Difference {
     pub p: Option<f64>,
     /// How many independent observations the seconds of both runs are worth.
     pub sizes: Option<(f64, f64)>,
-    /// By how much clocks of different hosts alone may have made the difference, in the same unit.
-    pub bound: f64,
+    /// By how much the clocks of different hosts may be wrong in the baseline's number, in the same unit; 0: it is exact.
+    pub a_bound: f64,
+    /// The same of the other.
+    pub b_bound: f64,
+    /// Whether in one of the runs the clocks may be wrong by more than the median: nothing is said of the service then.
+    pub unusable: bool,
     /// Whether more is better.
     pub more_is_better: bool,
     /// Whether it is the service's, and so can be a regression; otherwise it is the generator's own.
@@ -97,17 +101,27 @@ impl Difference {
         self.finding = match (beyond, self.p) {
             (false, _) => Finding::Same,
             (true, None) => Finding::Unknown,
-            (true, Some(p)) if p >= LEVEL || (b - a).abs() <= self.bound => Finding::Unclear,
+            (true, Some(p)) if p >= LEVEL || (b - a).abs() <= self.a_bound + self.b_bound => Finding::Unclear,
             (true, Some(_)) if (b > a) == self.more_is_better => Finding::Better,
             (true, Some(_)) => Finding::Worse,
         };
     }
 
-    /// A value of it, with its unit.
-    pub fn value(&self, value: Option<f64>) -> String {
+    /// The baseline's number with its unit, and the clocks' bound where it has one.
+    pub fn a_said(&self) -> String {
+        self.said(self.a, self.a_bound)
+    }
+
+    /// The same of the other.
+    pub fn b_said(&self) -> String {
+        self.said(self.b, self.b_bound)
+    }
+
+    fn said(&self, value: Option<f64>, bound: f64) -> String {
         match (value, self.unit) {
             (None, _) => "–".into(),
             (Some(value), "share") => format::percent(value, 1.0),
+            (Some(value), "us") => format::bounded_us(value, bound),
             (Some(value), unit) => format::in_unit(value, unit),
         }
     }
@@ -133,7 +147,7 @@ impl Difference {
     pub fn sentence(&self) -> String {
         let rose = if self.b > self.a { "rose" } else { "fell" };
         let change = if self.change.is_some() { format!(" ({})", self.change_said()) } else { String::new() };
-        format!("{} {rose} from {} to {}{change}", self.name(), self.value(self.a), self.value(self.b))
+        format!("{} {rose} from {} to {}{change}", self.name(), self.a_said(), self.b_said())
     }
 }
 
@@ -145,7 +159,7 @@ mod tests {
     fn what_clocks_may_have_made_is_no_finding() {
         let found = |bound| {
             let mut d = Difference::new("delivery", "p50", "us", Some(500.0), Some(900.0));
-            (d.p, d.bound) = (Some(1e-9), bound);
+            (d.p, d.a_bound, d.b_bound) = (Some(1e-9), bound / 2.0, bound / 2.0);
             d.find(0.1);
             d.finding
         };

@@ -69,10 +69,10 @@ fn of(metric: Metric, a: &RunResult, b: &RunResult) -> Vec<Difference> {
             latency.as_ref().filter(enough).map(quantity.of_run)
         };
         let mut difference = Difference::new(name, quantity.name, "us", value(&in_a), value(&in_b));
-        let both = [&in_a, &in_b].map(|latency| latency.as_ref());
-        difference.bound = both.into_iter().flatten().map(|l| l.bound_us).sum();
-        let unusable = both.into_iter().flatten().any(|l| l.unusable);
-        if difference.a.is_none() || difference.b.is_none() || unusable {
+        let bound = |latency: &Option<Latency>| latency.as_ref().map_or(0.0, |l| l.bound_us);
+        (difference.a_bound, difference.b_bound) = (bound(&in_a), bound(&in_b));
+        difference.unusable = [&in_a, &in_b].into_iter().flatten().any(|l| l.unusable);
+        if difference.a.is_none() || difference.b.is_none() || difference.unusable {
             return difference;
         }
         difference.tested(&logarithms(a, name, quantity), &logarithms(b, name, quantity))

@@ -31,6 +31,20 @@ pub(super) fn sentence(latency: &Latency) -> String {
     format!(" Between different hosts each value is known to within ±\u{a0}{bound}.")
 }
 
+/// What a caption says of both runs of a comparison, after a space; nothing where both are exact.
+pub(super) fn of_both(a: &Latency, b: &Latency) -> String {
+    let said = |run: &str, latency: &Latency| {
+        let bound = format::duration_us(format::bound_us(latency.bound_us));
+        let word = if latency.unusable { ", more than the median itself: unusable" } else { "" };
+        (latency.count > 0 && latency.bound_us > 0.0).then(|| format!("{run} to within ±\u{a0}{bound}{word}"))
+    };
+    let said: Vec<_> = [said("A", a), said("B", b)].into_iter().flatten().collect();
+    if said.is_empty() {
+        return String::new();
+    }
+    format!(" Between different hosts each value is known in {}.", said.join(" and in "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

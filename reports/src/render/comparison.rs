@@ -127,7 +127,8 @@ fn changes(comparison: &Comparison) -> Section {
     let (unknown, known): (Vec<&Difference>, Vec<_>) = judged.into_iter().partition(|d| d.finding == Finding::Unknown);
     let mut parts = vec![Part::Table(table(&known))];
     if !unknown.is_empty() {
-        let words = format!("{} more can’t be told: too few samples or seconds", unknown.len());
+        let why = if unknown.iter().any(|d| d.unusable) { ", or clocks too far apart" } else { "" };
+        let words = format!("{} more can’t be told: too few samples or seconds{why}", unknown.len());
         parts.push(Part::Folded(words, table(&unknown)));
     }
     if !others.is_empty() {
@@ -147,10 +148,22 @@ fn table(differences: &[&Difference]) -> Table {
     for d in differences {
         table.marked(
             d.judged && d.finding == Finding::Worse,
-            [d.name(), d.finding.said().into(), d.value(d.a), d.value(d.b), d.change_said(), chance(d)],
+            [
+                format!("{}{}", d.name(), word(d)),
+                d.finding.said().into(),
+                d.a_said(),
+                d.b_said(),
+                d.change_said(),
+                chance(d),
+            ],
         );
     }
     table
+}
+
+/// What its name is followed by: nothing, or that the clocks leave nothing of it.
+fn word(difference: &Difference) -> &'static str {
+    if difference.unusable { " (unusable)" } else { "" }
 }
 
 /// How often chance alone brings such a difference.

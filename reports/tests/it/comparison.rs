@@ -33,6 +33,7 @@ pub(crate) fn pages() -> Vec<(&'static str, String)> {
         ("same", &a, &a),
         ("other scenario", &a, &synthetic::failed()),
         ("nothing", &RunResult::default(), &RunResult::default()),
+        ("two hosts", &a, &synthetic::two_hosts()),
         ("hostile", &synthetic::hostile(), &synthetic::hour()),
     ];
     pairs.map(|(name, a, b)| (name, html(&compare(a, b, 0.1), a, b))).to_vec()
@@ -53,6 +54,31 @@ fn a_regression_is_said_with_both_numbers_and_shown_in_overlaid_curves() {
     let summary = text::summary(&comparison);
     assert!(summary.starts_with("✗ quickstart: regression\n"), "{summary}");
     assert!(summary.lines().all(|line| line.chars().count() <= 80), "{summary}");
+}
+
+#[test]
+fn what_clocks_leave_open_stands_beside_every_number_between_hosts() {
+    let (a, mut b) = (synthetic::quickstart(), synthetic::two_hosts());
+    b.verdict = a.verdict.clone();
+    let comparison = compare(&a, &b, 0.1);
+    let of = |subject: &str, quantity: &str| {
+        let mut all = comparison.differences.iter();
+        all.find(|d| d.subject == subject && d.quantity == quantity).expect(subject)
+    };
+    let plain = |text: String| text.replace('\u{a0}', " ");
+    let (delivery, send) = (of("delivery", "p99"), of("send", "p99"));
+    assert!(plain(delivery.b_said()).ends_with(" ± 910 µs") && !delivery.a_said().contains('±'), "{delivery:?}");
+    assert!(!send.b_said().contains('±') && !of("fanout_last", "p50").unusable && of("fanout_first", "p50").unusable);
+    let page = plain(html(&comparison, &a, &b));
+    let row = page.split("<tr").find(|row| row.contains("delivery p99<")).expect("a row");
+    assert!(row.contains(&plain(delivery.b_said())), "{row}");
+    assert!(page.contains("fanout first p50 (unusable)"));
+    for id in ["delivery-p50", "delivery-p99", "shape-delivery", "shape-fanout_last"] {
+        let figure = page.split(&format!("<figure id=\"{id}\"")).nth(1).expect(id).split("</figure>").next().unwrap();
+        assert!(figure.contains("each value is known in B to within ± 910 µs."), "{id}: {figure}");
+    }
+    let sends = page.split("<figure id=\"send-p99\"").nth(1).unwrap().split("</figure>").next().unwrap();
+    assert!(!sends.contains('±'), "one clock");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Check, Kind, LARGEST_MESSAGE, MOST_COHORTS, MOST_USERS, grouped, is_zero};
+use measure::grouped;
+
+use super::{Check, Kind, LARGEST_MESSAGE, MOST_COHORTS, MOST_USERS, is_zero};
 use crate::decode::Field;
 use crate::diagnostic::quoted;
 use crate::language::{ActionEntry, CohortEntry};

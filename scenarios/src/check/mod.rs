@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use measure::grouped;
+
 use crate::decode::{Field, nearest};
 use crate::diagnostic::{Diagnostics, Span, quoted};
 use crate::language::File;
@@ -175,19 +177,6 @@ impl<'a> Check<'a> {
             self.error(span, message, format!("a run takes {} days at most", LONGEST_RUN.as_secs() / 86_400));
         }
     }
-}
-
-/// A number with commas: 5,000,000.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// What a name may refer to.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::sync::oneshot;
-use truth::{Config, Ledger, TestTarget};
+use truth::{Config, Ledger, TestTarget, quantile};
 
 use crate::harness::Run;
 
@@ -130,18 +130,11 @@ fn is_true(reported: i64, truth: i64) -> bool {
     (reported - truth).abs() as f64 <= truth as f64 * 0.01 + 500.0
 }
 
-/// The value at the rank nearest to the fraction `part` of rising values, halves up: what a report calls a percentile of
-/// its samples (`measure::Histogram::quantile`). Among some dozens of messages the rank above it can be far off.
-fn nearest(rising: &[i64], part: f64) -> Option<i64> {
-    let rank = (part * 100.0 * rising.len() as f64 / 100.0 + 0.5).floor() as usize;
-    rising.get(rank.max(1) - 1).copied()
-}
-
 /// The report's percentiles of a metric that are not those of rising values; empty when all are.
 fn untrue(result: &Value, metric: &str, rising: &[i64]) -> Vec<String> {
     let parts = [("p50_us", 0.5), ("p90_us", 0.9), ("p99_us", 0.99), ("p999_us", 0.999)];
     let compared = parts.into_iter().map(|(name, part)| {
-        let truth = nearest(rising, part).expect("there are values");
+        let truth = quantile(rising, part).expect("there are values");
         (name, micros(result, metric, name), truth)
     });
     let all: Vec<_> = compared.collect();

@@ -3,6 +3,7 @@
 use crate::RunResult;
 use crate::charts::{Axis, Chart, EndLabel, Ink, Kind, Mark, Scale, Values};
 use crate::format;
+use crate::render::bound;
 use crate::render::figure::{Figure, Part, Section, Table};
 use crate::render::over_time::{OverTime, counts, gaps};
 use crate::result::{Bands, Latency};
@@ -24,9 +25,9 @@ pub(super) fn over_time(time: &OverTime<'_>, a: &RunResult, b: &RunResult) -> Se
     }
     let timelines = [&a.timeline, &b.timeline];
     let users = timelines.map(|t| time.bins.max(counts(&t.users_connected)));
-    parts.extend(figure(time, ("users", "Users connected", "count"), &users));
+    parts.extend(figure(time, ("users", "Users connected", "count"), &users, ""));
     let deliveries = timelines.map(|t| time.bins.rate(counts(&t.deliveries)));
-    parts.extend(figure(time, ("deliveries", "Deliveries a second", "per_s"), &deliveries));
+    parts.extend(figure(time, ("deliveries", "Deliveries a second", "per_s"), &deliveries, ""));
     let latencies: [(&str, &str, &str, Pick); 4] = [
         ("delivery-p50", "delivery", "Delivery, p50 of each second", |b| &b.p50_us),
         ("delivery-p99", "delivery", "Delivery, p99 of each second", |b| &b.p99_us),
@@ -38,7 +39,8 @@ pub(super) fn over_time(time: &OverTime<'_>, a: &RunResult, b: &RunResult) -> Se
             let bands = result.timeline.latency.get(metric);
             bands.map_or_else(Vec::new, |bands| time.bins.max(gaps(pick(bands))))
         };
-        parts.extend(figure(time, (id, title, "us"), &[of(a), of(b)]));
+        let [known_a, known_b] = [a, b].map(|result| result.metrics.get(metric).cloned().unwrap_or_default());
+        parts.extend(figure(time, (id, title, "us"), &[of(a), of(b)], &bound::of_both(&known_a, &known_b)));
     }
     section(parts)
 }
@@ -47,7 +49,12 @@ fn section(parts: Vec<Part>) -> Section {
     Section { number: 3, id: "over-time", title: "Over time", parts }
 }
 
-fn figure(time: &OverTime<'_>, (id, title, unit): (&str, &str, &'static str), lines: &[Values; 2]) -> Option<Part> {
+fn figure(
+    time: &OverTime<'_>,
+    (id, title, unit): (&str, &str, &'static str),
+    lines: &[Values; 2],
+    known: &str,
+) -> Option<Part> {
     let values = || lines.iter().flatten().flatten().copied();
     values().next()?;
     let y = match unit {
@@ -72,7 +79,7 @@ fn figure(time: &OverTime<'_>, (id, title, unit): (&str, &str, &'static str), li
     }
     let alternative = format!("{title}. {}.", words.join("; "));
     let series = sides().map(|((name, _), values)| (*name, values.clone()));
-    let caption = format!("Both from the start of their run.{}", time.bin_note("the highest second"));
+    let caption = format!("Both from the start of their run.{}{known}", time.bin_note("the highest second"));
     let figure = Figure::new(id, title.to_owned(), caption, alternative, &chart).with_table(table);
     Some(figure.over_time(unit, series).part())
 }
@@ -111,15 +118,17 @@ fn shape(metric: &str, named: &str, a: &RunResult, b: &RunResult) -> Option<Part
         labels,
         height: 190.0,
     };
-    let p99 = |l: &Latency| format::duration_us(l.p99_us as f64);
+    let p99 = |l: &Latency| bound::us(l, l.p99_us);
     let title = format!("{named}: p99 was {} in A and {} in B", p99(&of_a), p99(&of_b));
     let mut table = Table::new(&["", "#Samples", "#p50", "#p90", "#p99", "#p99.9", "#Slowest"]).stacked();
     for ((name, _), l) in SIDES.iter().zip([&of_a, &of_b]) {
-        let cells = [l.p50_us, l.p90_us, l.p99_us, l.p999_us, l.max_us].map(|us| format::duration_us(us as f64));
+        let cells = [l.p50_us, l.p90_us, l.p99_us, l.p999_us, l.max_us].map(|us| bound::us(l, us));
         table.row([(*name).to_owned(), format::count(l.count)].into_iter().chain(cells));
     }
     let alternative = format!("Percentile spectra of {}. {title}.", metric.replace('_', " "));
-    let caption = "Further right is rarer: each step is one sample in ten, in a hundred, in a thousand.";
+    let known = bound::of_both(&of_a, &of_b);
+    let caption =
+        format!("Further right is rarer: each step is one sample in ten, in a hundred, in a thousand.{known}");
     let figure = Figure::new(&format!("shape-{metric}"), title, caption, alternative, &chart);
     Some(figure.with_table(table).part())
 }

@@ -38,7 +38,7 @@ pub fn summary(comparison: &Comparison) -> String {
     judged.sort_by_key(|d| rank(d.finding));
     let told = || judged.iter().filter(|d| d.finding != Finding::Unknown);
     for d in told().take(MOST) {
-        let values = format!("{} → {} ({})", d.value(d.a), d.value(d.b), d.change_said());
+        let values = format!("{} → {} ({})", d.a_said(), d.b_said(), d.change_said());
         wrapped(&mut out, &format!("  {:<10} {:<20} ", d.finding.said(), d.name()), &values);
     }
     let of = |finding: Finding| told().skip(MOST).filter(|d| d.finding == finding).count();
