@@ -31,6 +31,7 @@ use crate::app::App;
 use crate::{connect, failure};
 
 pub(crate) use answer::{Answer, Failure};
+pub(crate) use gate::Vouched;
 pub(crate) use request::{Body, Call, ChannelName, Parameters, Query, Segments};
 
 /// Endpoints that an edge passes on.

@@ -71,6 +71,11 @@ pub struct Config {
     pub shards: usize,
     /// Connections at once; further ones are refused.
     pub connections_max: usize,
+    /// Sockets that may wait for a request at once: beyond, the one that has waited longest is closed, if that is longer
+    /// than [`Config::guest_patience`], or if there is no room at all.
+    pub guests_max: usize,
+    /// No user's client takes so long between connecting and asking, however many come at once.
+    pub guest_patience: Duration,
     /// Bytes that may wait for one connection; over it the connection is closed as a slow reader.
     pub outbox_bytes_max: usize,
     /// Above so many watchers, typing and read events are not broadcast, and watchers are announced as counts only;
@@ -114,6 +119,8 @@ impl Config {
             rates: Rates::default(),
             shards: std::thread::available_parallelism().map_or(2, usize::from),
             connections_max: 1_000_000,
+            guests_max: 10_000,
+            guest_patience: Duration::from_secs(5),
             outbox_bytes_max: 1024 * 1024,
             throttle_watchers: Some(100),
             watcher_count_every: Duration::from_secs(5),

@@ -27,6 +27,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::channel::encode;
 use crate::connection::Deflate;
+use crate::guests::Guest;
 use crate::record::Record;
 use crate::shard::{Shard, Upgraded};
 use crate::users::UserCell;
@@ -152,14 +153,14 @@ fn spawn_session(
                 Ok(stream) => shard.open(Upgraded { stream, early, deflate }, &user, permit),
                 Err(error) => tracing::warn!("can't take a socket over: {error}"),
             },
-            Err(error) => refuse(shard.app(), stream, error).await,
+            Err(error) => refuse(&shard, stream, error).await,
         }
     };
     tokio::task::spawn_local(app.tasks.track_future(session));
 }
 
 /// Says why, then closes for good.
-async fn refuse(app: &App, mut stream: TcpStream, error: ApiError) {
+async fn refuse(shard: &Shard, mut stream: TcpStream, error: ApiError) {
     let event = Event {
         kind: kind::CONNECTION_ERROR.to_owned(),
         created_at: crate::time::Date::now().text,
@@ -172,6 +173,10 @@ async fn refuse(app: &App, mut stream: TcpStream, error: ApiError) {
         stream.write_all(&server_close(close::NORMAL, "")).await?;
         session::linger(&mut stream).await
     };
-    // It may be gone before it hears why.
-    let _ = tokio::time::timeout(app.farewell_timeout(), farewell).await;
+    let guest = Guest::new(shard.guests(), shard.app().clock.now());
+    tokio::select! {
+        // It may be gone before it hears why.
+        _ = tokio::time::timeout(shard.app().farewell_timeout(), farewell) => {}
+        () = guest.sent_away() => {}
+    }
 }

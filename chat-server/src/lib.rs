@@ -27,6 +27,7 @@ mod cuckoo;
 mod custom;
 mod edge;
 mod failure;
+mod guests;
 mod history;
 mod hub;
 mod link;

@@ -27,6 +27,7 @@ use crate::app::App;
 use crate::cell::Place;
 use crate::channel::encode;
 use crate::connection::{Connection, Deflate, Polled};
+use crate::guests::Guests;
 use crate::hub::{Floor, LineKey};
 use crate::outlets::Queue;
 use crate::session::{self, Answer, End};
@@ -48,6 +49,7 @@ pub(crate) type Arrival = (TcpStream, Permit);
 pub(crate) struct Handle {
     pub(crate) queue: Arc<Queue>,
     pub(crate) stats: ShardStats,
+    pub(crate) guests: Guests,
     pub(crate) sockets: mpsc::Sender<Arrival>,
     /// Taken by the shard.
     pub(crate) arrivals: Mutex<Option<mpsc::Receiver<Arrival>>>,
@@ -59,6 +61,7 @@ impl Handle {
         Self {
             queue: Arc::new(Queue::new()),
             stats: ShardStats::default(),
+            guests: Guests::default(),
             sockets,
             arrivals: Mutex::new(Some(arrivals)),
         }
@@ -98,6 +101,11 @@ impl Shard {
     /// What the whole node knows.
     pub(crate) fn app(&self) -> &Arc<App> {
         &self.app
+    }
+
+    /// Its sockets that wait for a request.
+    pub(crate) fn guests(&self) -> &Guests {
+        &self.handle.guests
     }
 
     /// Opens a user's WebSocket.

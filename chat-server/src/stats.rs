@@ -9,6 +9,8 @@ pub(crate) struct Stats {
     pub(crate) accepted: AtomicU64,
     /// Sockets that were refused since there were too many.
     pub(crate) refused: AtomicU64,
+    /// Guests that were sent away since there were too many, or since they had waited too long.
+    pub(crate) sent_away: AtomicU64,
     /// API calls.
     pub(crate) requests: AtomicU64,
     /// Answers that were not 2xx.

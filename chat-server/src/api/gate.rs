@@ -22,7 +22,12 @@ use crate::stats::add;
 use crate::time::unix_seconds;
 
 /// Endpoints that check their callers themselves, or let everybody in.
-const OPEN: [&str; 3] = ["/connect", "/longpoll", "/stats"];
+const OPEN: [&str; 3] = ["/connect", POLLS, "/stats"];
+const POLLS: &str = "/longpoll";
+
+/// What an answer carries whose caller is known, for whoever serves the socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vouched;
 
 /// Lets a call in, or not, and completes its answer.
 pub(crate) async fn gate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
@@ -39,6 +44,7 @@ pub(crate) async fn gate(State(app): State<Arc<App>>, mut request: Request, next
         Some(Ok(Caller::User(id))) => Some(id.as_str()),
         _ => None,
     };
+    let is_known = matches!(caller, Some(Ok(_)));
     let endpoint = format!("{} {}", request.method(), path.as_deref().unwrap_or("*"));
     let cors = Cors::of(request.method(), request.headers());
     let is_preflight = cors.as_ref().is_some_and(|cors| cors.preflight().is_some());
@@ -71,6 +77,9 @@ pub(crate) async fn gate(State(app): State<Arc<App>>, mut request: Request, next
         response.headers_mut().extend(headers);
     }
     put_headers(&mut response, allowance);
+    if is_known || path.as_deref() == Some(POLLS) && response.status().is_success() {
+        response.extensions_mut().insert(Vouched);
+    }
     if let Some(cors) = cors {
         cors.allow(response.headers_mut());
     }

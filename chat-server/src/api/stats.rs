@@ -23,6 +23,9 @@ struct StatsAnswer {
     users: u64,
     accepted: u64,
     refused: u64,
+    /// Sockets that wait for a request, and those that were closed since there were too many or it took too long.
+    guests: u64,
+    sent_away: u64,
     requests: u64,
     failed: u64,
     rate_limited: u64,
@@ -105,6 +108,8 @@ pub(crate) async fn stats(State(app): State<Arc<App>>) -> Answer {
         users: app.users.len() as u64,
         accepted: get(&stats.accepted),
         refused: get(&stats.refused),
+        guests: app.shards.iter().map(|shard| shard.guests.count()).sum(),
+        sent_away: get(&stats.sent_away),
         requests: get(&stats.requests),
         failed: get(&stats.failed),
         rate_limited: get(&stats.rate_limited),

@@ -34,6 +34,7 @@ pub(super) async fn run(shard: Rc<Shard>, router: Router) -> Result<(), tokio::t
     }
     tokio::task::spawn_local(app.tasks.track_future(drain(shard.clone())));
     tokio::task::spawn_local(sweep(shard.clone()));
+    tokio::task::spawn_local(turn_out(shard.clone()));
     tokio::task::spawn_local(watch_loop_delay(shard.clone()));
     let reactor = tokio::task::spawn_local(Reactor::new(shard).run());
     tokio::select! {
@@ -78,6 +79,20 @@ async fn sweep(shard: Rc<Shard>) {
                 add(&shard.app.stats.closed_silent, 1);
             }
         }
+    }
+}
+
+/// Closes sockets that have waited too long for a request, or for their peer to read an answer.
+async fn turn_out(shard: Rc<Shard>) {
+    let patience = shard.app.config.request_timeout;
+    let mut ticks = ticks(patience / 8);
+    loop {
+        tokio::select! {
+            () = shard.app.draining.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let sent = shard.guests().send_away_since(shard.app.clock.now() - patience, u64::MAX);
+        add(&shard.app.stats.sent_away, sent);
     }
 }
 

@@ -116,17 +116,17 @@ async fn requests_that_never_end_are_cut_off() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn there_is_room_for_so_many_connections_only() {
     let server = start_with(|config| config.connections_max = 2).await;
-    let ann = server.connect("ann").await;
-    let bob = server.connect("bob").await;
+    let bodies = [server.connect("ann").await, server.connect("bob").await];
     let mut third = tokio::net::TcpStream::connect(server.address).await.unwrap();
-    let mut nothing = Vec::new();
-    let _ = soon(third.read_to_end(&mut nothing)).await;
-    assert!(nothing.is_empty());
-    drop((ann, bob));
+    let mut answer = Vec::new();
+    soon(third.read_to_end(&mut answer)).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 503 "), "{}", String::from_utf8_lossy(&answer));
+    drop(bodies);
     soon(async {
-        while server.stats_or_refused().await.is_none() {
+        while server.stats_or_refused().await != Some(http::StatusCode::OK) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await;
+    assert!(server.stats().await["refused"].as_u64() >= Some(1));
 }

@@ -31,6 +31,7 @@ pub(crate) async fn chat_server(args: &ChatServerArgs, open_files: u64) -> Resul
     // Refused with a word, instead of by the kernel.
     let connections = usize::try_from(open_files.saturating_sub(OTHER_FILES / 2)).unwrap_or(usize::MAX);
     config.connections_max = config.connections_max.min(connections.max(1));
+    config.guests_max = config.guests_max.min(config.connections_max.div_ceil(2));
     let bound = ChatServer::bind(config).await.or_exit(Exit::Unavailable)?;
     let mut ready = json!({"role": "chat-server", "listen": bound.local_addr().to_string()});
     if let Some(link) = bound.link_addr().or_exit(Exit::Unexpected)? {

@@ -81,3 +81,36 @@ fn limits_can_be_set_from_the_command_line() {
     assert_eq!(call("ann", send, message), (201, None));
     assert_eq!(call("ann", send, message), (403, Some(60)), "slow mode");
 }
+
+/// One answer, over a connection of its own.
+fn ask(listen: &str) -> std::io::Result<String> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(listen)?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20)))?;
+    stream.write_all(b"GET /stats HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[test]
+fn who_is_silent_makes_way_when_the_server_runs_out_of_files() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let dir = tempfile::tempdir().unwrap();
+    let (server, listen) = start(dir.path(), &[]);
+    let files = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count() as u64;
+    // Once it has answered, all its threads have what they need.
+    assert!(ask(&listen).unwrap().starts_with("HTTP/1.1 200 "));
+    let before = files();
+    let silent: Vec<_> = (0..200).map(|_| std::net::TcpStream::connect(&listen).unwrap()).collect();
+    crate::harness::eventually("all are accepted", std::time::Duration::from_secs(20), || files() >= before + 199);
+    // From now on it can't accept anybody, and is told so at every try.
+    let limit = Rlimit { current: Some(files()), maximum: Some(files()) };
+    prlimit(Pid::from_raw(server.pid() as i32), Resource::Nofile, limit).unwrap();
+    for _ in 0..20 {
+        let answer = ask(&listen).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"sent_away\":"), "{answer}");
+    }
+    drop(silent);
+    crate::harness::eventually("all are let go", std::time::Duration::from_secs(20), || files() <= before + 1);
+}
