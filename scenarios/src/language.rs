@@ -85,7 +85,7 @@ mapping! {
     required "name" name: Name = "fans";
     /// How many users.
     required "users" users: Whole = "1_000";
-    /// How they are connected: `websocket`.
+    /// How they are connected: `websocket` (the default), or `longpoll`, the protocol's fallback.
     optional "transport" transport: TransportWord;
     /// Whether they offer to take compressed messages: `none` (the default) or `deflate`.
     optional "compression" compression: CompressionWord;

@@ -127,6 +127,8 @@ pub enum Transport {
     /// RFC 6455.
     #[default]
     WebSocket,
+    /// The protocol's fallback: events are fetched with requests that wait for them.
+    LongPoll,
 }
 
 /// Whether users offer to take compressed messages.

@@ -126,14 +126,14 @@ impl schemars::JsonSchema for Words {
 
 impl Leaf for TransportWord {
     const WHAT: &'static str = "a transport";
-    const PATTERN: &'static str = "^websocket$";
-    const EXAMPLES: &'static [&'static str] = &["websocket"];
+    const PATTERN: &'static str = "^(websocket|longpoll)$";
+    const EXAMPLES: &'static [&'static str] = &["websocket", "longpoll"];
 
     fn parse(text: &str) -> Result<Self, String> {
         match text {
             "websocket" => Ok(Self(Transport::WebSocket)),
-            "longpoll" | "long-poll" | "longpolling" => Err("long-polling is not supported yet, `websocket` is".into()),
-            _ => Err("the only one so far is `websocket`".into()),
+            "longpoll" => Ok(Self(Transport::LongPoll)),
+            _ => Err("it is `websocket` or `longpoll`".into()),
         }
     }
 }

@@ -13,6 +13,7 @@ mod load;
 pub mod machine;
 mod perform;
 pub mod plan;
+mod polled;
 pub mod pool;
 mod preflight;
 mod record;

@@ -14,8 +14,9 @@ use tokio::sync::Notify;
 
 use crate::frames::{Channels, Frames, Head};
 use crate::plan::{SharedPlan, Start, apis};
+use crate::polled::Line;
 use crate::record::Book;
-use crate::sockets::{SocketId, Sockets};
+use crate::sockets::Sockets;
 use crate::tokens::Identity;
 use crate::user::{Action, ChannelId, Effects, Event, User};
 
@@ -75,7 +76,7 @@ struct World {
 
 struct Seat {
     user: User,
-    socket: Option<SocketId>,
+    line: Option<Line>,
     /// How many addresses of the service have turned it away: it tries the next each time.
     turned_away: u16,
     /// It was due to join again then, and is still settling its last visit.
@@ -201,23 +202,26 @@ impl Load {
     }
 
     /// Gives a connection to a user.
-    pub(crate) fn attach(&self, local: Local, socket: SocketId) {
-        self.with_seat(local, |seat| seat.socket = Some(socket));
+    pub(crate) fn attach(&self, local: Local, line: Line) {
+        self.with_seat(local, |seat| seat.line = Some(line));
     }
 
     /// The connection of a user.
-    pub(crate) fn socket(&self, local: Local) -> Option<SocketId> {
-        self.world.borrow().users.get(local as usize)?.as_ref()?.socket
+    pub(crate) fn line(&self, local: Local) -> Option<Line> {
+        self.world.borrow().users.get(local as usize)?.as_ref()?.line.clone()
     }
 
     /// What the connection of a user is called in API calls.
     pub(crate) fn connection_id(&self, local: Local) -> Option<String> {
-        self.sockets.name(self.socket(local)?)
+        match self.line(local)? {
+            Line::Socket(id) => self.sockets.name(id),
+            Line::Polled(polled) => Some(polled.id.to_string()),
+        }
     }
 
     /// Takes the connection of a user away, if it still is this one.
-    pub(crate) fn detach(&self, local: Local, socket: SocketId) {
-        self.with_seat(local, |seat| seat.socket = seat.socket.filter(|known| *known != socket));
+    pub(crate) fn detach(&self, local: Local, line: &Line) {
+        self.with_seat(local, |seat| drop(seat.line.take_if(|known| known.is(line))));
     }
 
     /// A user joins, for the first time or again.
@@ -234,7 +238,7 @@ impl Load {
                     self.book.channel(channel, &name);
                     channel
                 });
-                Box::new(Seat { user: User::new(user, cohort, watched), socket: None, turned_away: 0, rejoin: None })
+                Box::new(Seat { user: User::new(user, cohort, watched), line: None, turned_away: 0, rejoin: None })
             });
         }
         if self.user(local, User::is_here) == Some(true) {

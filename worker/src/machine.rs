@@ -9,6 +9,8 @@ use rustix::process::{Resource, getrlimit};
 pub const USER_BYTES: u64 = 4 << 10;
 /// What a user has beside that over TLS: keys and buffers (measured: 9.3 KiB, with rustls).
 pub const TLS_BYTES: u64 = 10 << 10;
+/// What a user has beside that who polls: a task, and an HTTP connection with its buffers (measured: 27 KiB); rounded up.
+pub const POLLED_BYTES: u64 = 32 << 10;
 /// Files that the process needs beside its users' and those for API calls: event loops, logs, telemetry. It has fewer
 /// than 20 of them (measured); the others are for what comes and goes.
 pub const OTHER_FILES: u64 = 40;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use client::{Api, Endpoint};
 use measure::{Clock, Timestamp};
+use scenarios::model::{CohortSpec, Transport};
 use scenarios::{Scenario, Shard};
 
 use crate::tokens::TokenSource;
@@ -38,6 +39,18 @@ impl Plan {
     /// This worker's users.
     pub fn users(&self) -> u64 {
         self.scenario.users_in(self.shard)
+    }
+
+    /// Those of them whose events are fetched by polling.
+    pub fn polled_users(&self) -> u64 {
+        let polls = |cohort: &CohortSpec| cohort.transport == Transport::LongPoll;
+        let cohorts = &self.scenario.cohorts;
+        if !cohorts.iter().any(polls) {
+            return 0;
+        }
+        let of = |n: u64| u64::from(self.shard.index) + n * u64::from(self.shard.count);
+        let cohort_of = |n: &u64| self.scenario.cohort_of(of(*n)).and_then(|(at, _)| cohorts.get(usize::from(at)));
+        (0..self.users()).filter(|n| cohort_of(n).is_some_and(polls)).count() as u64
     }
 
     /// The share of one of `threads` threads: the shards of a shard are shards too.

@@ -10,7 +10,7 @@ use proto::control as pb;
 use scenarios::{Shard, Source};
 
 use crate::load::{WITHIN, caller};
-use crate::machine::{Machine, OTHER_FILES, TLS_BYTES, USER_BYTES, calls_a_thread};
+use crate::machine::{Machine, OTHER_FILES, POLLED_BYTES, TLS_BYTES, USER_BYTES, calls_a_thread};
 use crate::plan::{Plan, SharedPlan, apis};
 use crate::sources;
 use crate::tokens::TokenSource;
@@ -100,12 +100,18 @@ fn fits(plan: &Plan, machine: &Machine, threads: u32) -> Result<(), String> {
     }
     let over_tls = plan.endpoints.iter().any(Endpoint::tls);
     let each = USER_BYTES + if over_tls { TLS_BYTES } else { 0 };
-    let bytes = users * each;
+    let polled = plan.polled_users();
+    let bytes = users * each + polled * POLLED_BYTES;
     if bytes > machine.available {
         return Err(format!(
-            "{users} users need about {} MiB ({} KiB each), and {} MiB are available here: add workers on other hosts",
+            "{users} users need about {} MiB ({} KiB each{}), and {} MiB are available here: add workers on other hosts",
             bytes >> 20,
             each >> 10,
+            if polled > 0 {
+                format!(", and {} KiB for each of {polled} that poll", POLLED_BYTES >> 10)
+            } else {
+                String::new()
+            },
             machine.available >> 20
         ));
     }

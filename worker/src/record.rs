@@ -72,18 +72,20 @@ impl Book {
         self.recorder.with(|r| r.count(Counter::Dropped, Some(cohort), 1));
     }
 
-    /// A connection reached its first event.
-    pub(crate) fn connected(&self, cohort: Cohort, due: Timestamp, timings: Timings, bytes: usize) {
+    /// A connection reached its first event. One that is polled has no parts to be timed.
+    pub(crate) fn connected(&self, cohort: Cohort, due: Timestamp, timings: Option<Timings>, bytes: usize) {
         let since_due = self.now().micros_since(due);
         let micros = |d: std::time::Duration| i64::try_from(d.as_micros()).unwrap_or(i64::MAX);
         self.recorder.with(|r| {
             r.record(of(Metric::Connect, cohort), since_due);
-            r.record(of(Metric::ConnectTcp, cohort), micros(timings.tcp));
-            if let Some(tls) = timings.tls {
-                r.record(of(Metric::ConnectTls, cohort), micros(tls));
+            if let Some(timings) = timings {
+                r.record(of(Metric::ConnectTcp, cohort), micros(timings.tcp));
+                if let Some(tls) = timings.tls {
+                    r.record(of(Metric::ConnectTls, cohort), micros(tls));
+                }
+                r.record(of(Metric::ConnectUpgrade, cohort), micros(timings.upgrade));
+                r.record(of(Metric::ConnectFirstEvent, cohort), micros(timings.first_event));
             }
-            r.record(of(Metric::ConnectUpgrade, cohort), micros(timings.upgrade));
-            r.record(of(Metric::ConnectFirstEvent, cohort), micros(timings.first_event));
             r.count(Counter::Connected, Some(cohort), 1);
             received(r, cohort, bytes);
         });

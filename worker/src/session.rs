@@ -7,12 +7,13 @@ use client::lean::{LeanSocket, Message, Opening, Options};
 use client::websocket::{Timings, read_first};
 use client::{Closed, ConnectError};
 use measure::Timestamp;
-use scenarios::model::Compression;
+use scenarios::model::{Compression, Transport};
 use tokio::time::{Instant, sleep};
 use wire::close;
 use wire::deflate::Agreement;
 
 use crate::load::{Load, Local, WITHIN};
+use crate::polled;
 use crate::sockets::Connection;
 use crate::streams::Place;
 use crate::user::{Event, User};
@@ -44,6 +45,9 @@ pub(crate) async fn run(load: Rc<Load>, local: Local, epoch: u32, after: Duratio
     }
     let _counted = load.session();
     let Some((user, cohort)) = load.user(local, |u| (u.index, u.cohort)) else { return };
+    if load.plan.scenario.cohorts[usize::from(cohort)].transport == Transport::LongPoll {
+        return Box::pin(polled::run(&load, local, epoch, due)).await;
+    }
     // Boxed: the future of connecting is large, and most who wait to connect are not there yet.
     let connected = match Box::pin(connect(&load, user, cohort, due)).await {
         Ok(connected) => connected,
@@ -60,7 +64,8 @@ pub(crate) async fn run(load: Rc<Load>, local: Local, epoch: u32, after: Duratio
     }
 }
 
-fn failed(load: &Rc<Load>, local: Local, epoch: u32, error: &ConnectError) {
+/// A connection did not come to be; what it means for its user.
+pub(crate) fn failed(load: &Rc<Load>, local: Local, epoch: u32, error: &ConnectError) {
     let Some(cohort) = load.user(local, |u| u.cohort) else { return };
     load.book.connect_failed(cohort, error);
     if error.is_transient() {
@@ -74,6 +79,10 @@ fn failed(load: &Rc<Load>, local: Local, epoch: u32, error: &ConnectError) {
 pub(crate) fn lost(load: &Rc<Load>, local: Local, epoch: u32, closed: &Closed) {
     if let Some((true, cohort)) = load.user(local, |u| (u.epoch() == epoch, u.cohort)) {
         load.book.disconnected(cohort, closed);
+        if closed.code.is_none() {
+            // Nobody said goodbye: the node behind this address may be gone, and the next one may not.
+            load.turn_away(local);
+        }
         load.step(local, Event::Lost { epoch, retry: closed.code != Some(close::NORMAL) });
     }
 }
@@ -97,7 +106,7 @@ async fn connect(
     let mut place = load.start_of_stream(opening.agreed);
     let first = opening.first(|message| read(load, place.as_mut(), message));
     let (socket, early, timings, (id, bytes)): (_, _, Timings, _) = first.await?;
-    load.book.connected(cohort, due, timings, bytes);
+    load.book.connected(cohort, due, Some(timings), bytes);
     Ok(Connected { socket, place, id, early })
 }
 

@@ -22,6 +22,7 @@ use wire::deflate::Agreement;
 use wire::frame::{FrameError, Opcode};
 
 use crate::load::{Load, Local};
+use crate::polled::Line;
 use crate::session::{GOODBYE, lost};
 use crate::streams::{Place, Streams};
 
@@ -168,7 +169,7 @@ impl Load {
         let (local, epoch) = (connection.local, connection.epoch);
         let id = self.sockets.insert(connection)?;
         self.opened();
-        self.attach(local, id);
+        self.attach(local, Line::Socket(id));
         self.step(local, crate::user::Event::Connected { epoch });
         // Over TLS more can be there than what is to be read.
         self.receive(id, Some(early));
@@ -178,8 +179,12 @@ impl Load {
 
     /// Says goodbye over a user's connection; the user has none from now on.
     pub(crate) fn hang_up(&self, local: Local) {
-        let Some(id) = self.socket(local) else { return };
-        self.detach(local, id);
+        let Some(line) = self.line(local) else { return };
+        self.detach(local, &line);
+        let id = match line {
+            Line::Socket(id) => id,
+            Line::Polled(polled) => return polled.hang_up(),
+        };
         let now = self.book.now();
         self.sockets.with(id, |slot| {
             slot.closing = Some(now);
@@ -233,7 +238,7 @@ impl Load {
         self.shut();
         if slot.closing.is_none() {
             let Connection { local, epoch, .. } = slot.connection;
-            self.detach(local, id);
+            self.detach(local, &Line::Socket(id));
             lost(self, local, epoch, closed);
         }
     }

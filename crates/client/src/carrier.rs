@@ -30,7 +30,7 @@ impl Carrier {
             Err(error) if is_in_the_way(&error) => error,
             Err(error) => return Err(error),
         };
-        let polling = Polling::connect(endpoint, &settings.api_key, (user_id, name, token), clock, *within);
+        let polling = Polling::connect(endpoint, &settings.api_key, (user_id, name, token), None, clock, *within);
         match Box::pin(polling).await {
             Ok((polling, first, timings)) => Ok((Self::Polling(Box::new(polling)), first, timings)),
             Err(rejected @ ConnectError::Rejected(_)) => Err(rejected),

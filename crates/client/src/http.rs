@@ -1,5 +1,6 @@
 //! A small HTTP/1.1 client: keep-alive connections in a bounded pool, every wait with a deadline.
 
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub struct Http {
     endpoint: Endpoint,
     clock: Clock,
     within: Duration,
+    source: Option<IpAddr>,
     permits: Semaphore,
     /// Since when each is idle; the latest is used first, so that those too many grow old.
     idle: Mutex<Vec<(Timestamp, SendRequest<Full<Bytes>>)>>,
@@ -64,7 +66,13 @@ pub struct Answer {
 impl Http {
     /// A pool of at most `connections` connections, whose calls take at most `within`.
     pub fn new(endpoint: Endpoint, connections: usize, within: Duration, clock: Clock) -> Self {
-        Self { endpoint, clock, within, permits: Semaphore::new(connections.max(1)), idle: Mutex::default() }
+        let permits = Semaphore::new(connections.max(1));
+        Self { endpoint, clock, within, source: None, permits, idle: Mutex::default() }
+    }
+
+    /// The same from an address of this host; left to the kernel if there is none.
+    pub fn from_address(self, source: Option<IpAddr>) -> Self {
+        Self { source, ..self }
     }
 
     /// Where it calls.
@@ -124,7 +132,7 @@ impl Http {
     }
 
     async fn dial(&self, deadline: Instant) -> Result<SendRequest<Full<Bytes>>, CallError> {
-        let (transport, _) = transport::open(&self.endpoint, &self.clock, deadline).await.map_err(CallError::from)?;
+        let (transport, _) = transport::open_from(self.source, &self.endpoint, &self.clock, deadline).await?;
         let (sender, connection) =
             handshake(TokioIo::new(transport)).await.map_err(|e| CallError::Broken(e.to_string()))?;
         // The task ends with the sender or the connection; its error also reaches who waits for the answer.

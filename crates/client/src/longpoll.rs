@@ -3,6 +3,7 @@
 //! A service forgets events when it has answered with them, so a poll is never repeated: if its answer is lost, so is the
 //! connection, and what was missed comes through `/sync` as after any other loss.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -55,7 +56,7 @@ fn bytes(event: Box<RawValue>) -> Bytes {
 }
 
 impl Polling {
-    /// Opens a connection that is polled; `api` is asked for the path.
+    /// Opens a connection that is polled, from an address of this host, which is left to the kernel if not given.
     ///
     /// # Errors
     /// As [`ConnectError`] says; what doesn't want this user is [`ConnectError::Rejected`].
@@ -63,11 +64,13 @@ impl Polling {
         endpoint: &Endpoint,
         api_key: &str,
         (user_id, name, token): (&str, &str, &str),
+        source: Option<IpAddr>,
         clock: &Clock,
         within: Duration,
     ) -> Result<(Self, FirstEvent, Timings), ConnectError> {
         // One call at a time, on a connection that is kept: the service may take 20 s to answer.
-        let api = |within| Api::new(Http::new(endpoint.clone(), 1, within, clock.clone()), api_key);
+        let http = |within| Http::new(endpoint.clone(), 1, within, clock.clone()).from_address(source);
+        let api = |within| Api::new(http(within), api_key);
         let opening = api(within);
         let path = opening.longpoll_path(user_id, name, token);
         let start = clock.now();
@@ -89,6 +92,11 @@ impl Polling {
     /// When the connection has ended; it gives nothing more then.
     pub async fn next(&mut self) -> Result<Bytes, Closed> {
         self.events.recv().await.unwrap_or_else(|| Err(Closed::broken("connection ended")))
+    }
+
+    /// Names the connection in API calls.
+    pub fn id(&self) -> &str {
+        &self.connection.id
     }
 
     /// Ends the connection, and waits until the service knows, at most `within`.

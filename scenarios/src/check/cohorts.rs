@@ -91,6 +91,15 @@ impl Check<'_> {
                 "add `lifetime: 1m`, or remove `rejoin`",
             );
         }
+        let transport = entry.transport.get().map_or(Transport::WebSocket, |word| word.0);
+        let compression = entry.compression.get().map_or(Compression::None, |word| word.0);
+        if (transport, compression) == (Transport::LongPoll, Compression::Deflate) {
+            self.error(
+                entry.compression.span,
+                "messages that are fetched by long-polling are not compressed",
+                "remove `compression`, or `transport`",
+            );
+        }
         let rate = ramp.and_then(|ramp| ramp.rate.get()).map_or(HARMLESS_RATE, |rate| rate.0);
         let users = entry.users.get().map_or(1, |users| users.0);
         if let Some(ramp) = ramp.filter(|_| rate > 0.0) {
@@ -110,8 +119,8 @@ impl Check<'_> {
         CohortSpec {
             name: entry.name.get().map(|name| name.0.clone()).unwrap_or_default(),
             users,
-            compression: entry.compression.get().map_or(Compression::None, |word| word.0),
-            transport: entry.transport.get().map_or(Transport::WebSocket, |word| word.0),
+            compression,
+            transport,
             ramp_rate: if rate > 0.0 { rate } else { HARMLESS_RATE },
             ramp_delay: ramp.and_then(|ramp| ramp.delay.get()).map_or(Duration::ZERO, |delay| delay.0),
             lifetime: entry.lifetime.get().map(|range| range.0),

@@ -2,12 +2,14 @@
 
 mod by_hand;
 mod chat_server;
+mod edges;
 mod faults;
 mod frozen;
 mod harness;
 mod hlog;
 mod killed;
 mod passes;
+mod polled;
 mod refused;
 mod reports;
 mod stopped;
