@@ -1,8 +1,7 @@
 //! A channel and its audience, behind one lock.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use measure::Clock;
 use wire::event::Event;
 
 use crate::channel::{Channel, encode};
@@ -10,6 +9,7 @@ use crate::edge::Remote;
 use crate::hub::{Audience, Batch, LineKey, Outgoing, RoomId};
 use crate::link::EdgeOutlet;
 use crate::outlets::{Item, Slots};
+use crate::sharded::lock_counted;
 use crate::stats::{Stats, add};
 use crate::stream::{Pace, Stream};
 
@@ -74,18 +74,7 @@ impl Cell {
 
     /// Locks it, counting how long that had to be waited for.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        match self.state.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                let since = Clock::System.now();
-                let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                add(&self.stats.cell_waits, 1);
-                let waited = Clock::System.now().since(since).as_nanos();
-                add(&self.stats.cell_wait_ns, u64::try_from(waited).unwrap_or(u64::MAX));
-                state
-            }
-        }
+        lock_counted(&self.state, &self.stats.cell_waits)
     }
 
     /// Passes events on to the watchers, `except` one connection if need be: one slot in each queue.

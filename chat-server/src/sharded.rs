@@ -4,12 +4,52 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
 use std::hash::{BuildHasher as _, Hash};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use measure::Clock;
+
+use crate::stats::{add, get};
 
 /// Locks, and goes on after a panic elsewhere: what the locks guard is whole between any two statements that can
 /// panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How often a lock was taken already, and for how long that had to be waited for in all.
+#[derive(Debug, Default)]
+pub(crate) struct Waits {
+    count: AtomicU64,
+    nanos: AtomicU64,
+}
+
+impl Waits {
+    /// How often.
+    pub(crate) fn count(&self) -> u64 {
+        get(&self.count)
+    }
+
+    /// For how long, once it was over.
+    pub(crate) fn micros(&self) -> u64 {
+        get(&self.nanos) / 1_000
+    }
+}
+
+/// Locks like [`lock`], counting whether and how long that had to be waited for.
+pub(crate) fn lock_counted<'a, T>(mutex: &'a Mutex<T>, waits: &Waits) -> MutexGuard<'a, T> {
+    match mutex.try_lock() {
+        Ok(guard) => guard,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => {
+            let since = Clock::System.now();
+            add(&waits.count, 1);
+            let guard = lock(mutex);
+            let waited = Clock::System.now().since(since).as_nanos();
+            add(&waits.nanos, u64::try_from(waited).unwrap_or(u64::MAX));
+            guard
+        }
+    }
 }
 
 /// Enough that two processors seldom meet, few enough to walk over.

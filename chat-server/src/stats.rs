@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::sharded::Waits;
+
 /// Counters since the start. Each is read and written on its own; they are not a snapshot of one instant.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
@@ -25,9 +27,8 @@ pub(crate) struct Stats {
     pub(crate) closed_silent: AtomicU64,
     /// Connections closed for broken frames, binary, oversize or malformed messages.
     pub(crate) closed_protocol: AtomicU64,
-    /// Times that a channel's lock was taken already, and for how long it had to be waited.
-    pub(crate) cell_waits: AtomicU64,
-    pub(crate) cell_wait_ns: AtomicU64,
+    /// Channels' locks that were taken already.
+    pub(crate) cell_waits: Waits,
 }
 
 /// What one shard counts; nobody else writes to it.

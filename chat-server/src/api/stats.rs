@@ -53,6 +53,9 @@ struct StatsAnswer {
     /// How often a channel's lock was taken already, and for how long that had to be waited for in all.
     lock_waits: u64,
     lock_wait_us: u64,
+    /// The same of the locks that the rate limiter's counts lie behind.
+    limiter_waits: u64,
+    limiter_wait_us: u64,
     /// How often the shards' queues were full, and for how long that had to be waited for in all.
     slot_waits: u64,
     slot_wait_us: u64,
@@ -129,8 +132,10 @@ pub(crate) async fn stats(State(app): State<Arc<App>>) -> Answer {
         queue_depth: app.shards.iter().map(|shard| shard.queue.depth()).sum(),
         queue_depth_max: app.shards.iter().map(|shard| shard.queue.depth_max()).max().unwrap_or_default(),
         waiting_frames: sum(|shard| &shard.waiting),
-        lock_waits: get(&stats.cell_waits),
-        lock_wait_us: get(&stats.cell_wait_ns) / 1_000,
+        lock_waits: stats.cell_waits.count(),
+        lock_wait_us: stats.cell_waits.micros(),
+        limiter_waits: app.limiter.waits.count(),
+        limiter_wait_us: app.limiter.waits.micros(),
         slot_waits: get(&app.outlets.waits.count),
         slot_wait_us: get(&app.outlets.waits.nanos) / 1_000,
         edges: app.links.all().len(),

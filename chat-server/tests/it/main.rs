@@ -4,6 +4,7 @@
 
 mod connect;
 mod deflate;
+mod fuzz;
 mod half_open;
 mod http;
 mod limits;
