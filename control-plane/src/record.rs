@@ -175,6 +175,7 @@ pub(crate) fn close_request(run: &str, closing: &Closing, goodbye: Duration) -> 
         run: run.to_owned(),
         lost_sources: closing.lost.clone(),
         invalid_reasons: closing.invalid.clone(),
+        allowed_losses: closing.allowed.clone(),
         interrupted: closing.interrupted,
         ended_ns: closing.ended.as_nanos(),
         wait_ms: u32::try_from(goodbye.as_millis()).unwrap_or(u32::MAX),

@@ -20,7 +20,7 @@ use std::time::Duration;
 use measure::Timestamp;
 
 pub use event::{AgentEvent, Closing, Effect, Event, Happening, Judgement, Order, Outcome, Verdict, kind};
-pub use plan::{Candidate, Kind, Phase, Plan, Share, choose, users_of_shard};
+pub use plan::{Candidate, Kind, OnLoss, Phase, Plan, Share, choose, users_of_shard};
 
 use crate::limits::Limits;
 
@@ -159,6 +159,10 @@ pub struct Run {
     interrupted: bool,
     hurry: bool,
     invalid: Vec<String>,
+    /// Losses that the scenario allows, in words.
+    allowed: Vec<String>,
+    /// Users that were lost with their workers.
+    lost_users: u64,
     happenings: Vec<Happening>,
     judgement: Option<Judgement>,
     verdict: Option<Verdict>,
@@ -186,6 +190,8 @@ impl Run {
             interrupted: false,
             hurry: false,
             invalid: Vec::new(),
+            allowed: Vec::new(),
+            lost_users: 0,
             happenings: Vec::new(),
             judgement: None,
             verdict: None,

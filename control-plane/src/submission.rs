@@ -1,6 +1,8 @@
 //! From the scenario that somebody submits to the numbers that a run needs.
 
-use crate::run::{Phase, Plan};
+use scenarios::model::WorkerLoss;
+
+use crate::run::{OnLoss, Phase, Plan};
 
 /// Reads a scenario; all that is wrong with it, rendered for people, if it is no good.
 pub type Parse = fn(&proto::control::Scenario) -> Result<Plan, String>;
@@ -21,7 +23,11 @@ pub(crate) fn plan_of(submitted: &proto::control::Scenario) -> Result<Plan, Stri
         users: scenario.users(),
         duration: timeline.end,
         phases: timeline.phases.into_iter().map(|(name, start, _)| Phase { name, start }).collect(),
-        abort_on_worker_loss: scenario.on_worker_loss == scenarios::model::WorkerLoss::Abort,
+        on_worker_loss: match scenario.on_worker_loss {
+            WorkerLoss::Continue => OnLoss::Continue,
+            WorkerLoss::AtMost(share) => OnLoss::AtMost(share),
+            WorkerLoss::Abort => OnLoss::Abort,
+        },
         workers: 0,
         // Canaries need somebody who runs them.
         probes: u32::from(scenario.probes.canaries > 0),

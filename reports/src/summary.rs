@@ -21,6 +21,7 @@ const ALWAYS: [Metric; 5] = [Metric::Connect, Metric::Send, Metric::Delivery, Me
 pub(crate) fn summarize(run: &RunState, close: &CloseRequest) -> RunResult {
     let mut result = measured(run, Some(close));
     result.verdict = verdict::judge(run, &result, close);
+    result.doubts.splice(0..0, close.allowed_losses.iter().map(|loss| format!("{loss}; the scenario allows it.")));
     result
 }
 

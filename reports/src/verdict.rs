@@ -17,7 +17,7 @@ const USERS_REACHED_MIN: f64 = 0.99;
 /// The verdict: invalid before failed before passed.
 pub(crate) fn judge(run: &RunState, result: &RunResult, close: &CloseRequest) -> VerdictInfo {
     let mut invalid = close.invalid_reasons.clone();
-    invalid.extend(lost_workers(result, &close.invalid_reasons));
+    invalid.extend(lost_workers(result, &[&close.invalid_reasons[..], &close.allowed_losses].concat()));
     invalid.extend(incomplete(result));
     invalid.extend(generator::reasons(run, result));
     invalid.extend(clocks::unusable_thresholds(result));
@@ -48,7 +48,7 @@ pub(crate) fn judge(run: &RunState, result: &RunResult, close: &CloseRequest) ->
     VerdictInfo { outcome, reasons: invalid, interrupted: close.interrupted }
 }
 
-/// Lost workers, but for those that the control plane has `told` of.
+/// Lost workers, but for those that the control plane has `told` of: as a reason, or as a loss that is allowed.
 fn lost_workers(result: &RunResult, told: &[String]) -> impl Iterator<Item = String> {
     let lost = result.sources.iter().filter_map(|s| Some((s, s.lost_at_s?)));
     let known = |name: &str| told.iter().any(|reason| sources::mentions(reason, name));

@@ -6,8 +6,8 @@ use crate::diagnostic::{Diagnostics, Span, quoted};
 use crate::leaf::{Bytes, Factor, PerSecond, Spread, Time, TimeRange, Whole};
 use crate::tree::{Entry, Kind, Map, Node, Scalar};
 use crate::words::{
-    Address, CompressionWord, Faults, Hidden, Hold, LossWord, Members, Name, Reference, SpreadWord, Switch,
-    TransportWord, Words,
+    Address, CompressionWord, Faults, Hidden, Hold, Loss, Members, Name, Reference, SpreadWord, Switch, TransportWord,
+    Words,
 };
 
 mapping! {
@@ -33,8 +33,9 @@ mapping! {
     optional "probes" probes: Probes;
     /// What must hold for the run to pass.
     optional "thresholds" thresholds: List<ThresholdEntry>;
-    /// What a lost worker means: `continue` (the default) or `abort`.
-    optional "on_worker_loss" on_worker_loss: LossWord;
+    /// What a lost worker means: `continue` (the default) and `abort` make the run invalid, at its end or at once;
+    /// `{ continue: { at_most: 5% } }` allows a loss of so many users, and stops the run when more are lost.
+    optional "on_worker_loss" on_worker_loss: Loss;
     /// Faults to inject; must be empty so far.
     optional "faults" faults: Faults;
 }

@@ -65,7 +65,7 @@ macro_rules! leaf {
 }
 pub(crate) use leaf;
 
-leaf!(Whole, PerSecond, Time, TimeRange, Bytes, Factor, Spread);
+leaf!(Whole, PerSecond, Time, TimeRange, Bytes, Factor, Percent, Spread);
 
 /// A number without a unit, zero or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,6 +227,24 @@ impl Leaf for Factor {
         match decimal(number)? {
             factor if factor > 1e6 => Err("more than a million".into()),
             factor => Ok(Self(factor)),
+        }
+    }
+}
+
+/// A share of a whole, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Percent(pub(crate) f64);
+
+impl Leaf for Percent {
+    const WHAT: &'static str = "a percentage";
+    const PATTERN: &'static str = r"^[0-9][0-9_]*(\.[0-9]+)?%$";
+    const EXAMPLES: &'static [&'static str] = &["5%", "0.5%"];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix('%').ok_or_else(|| "it has no `%` at its end".to_owned())?;
+        match decimal(number)? {
+            percent if percent > 100.0 => Err("more than the whole".into()),
+            percent => Ok(Self(percent / 100.0)),
         }
     }
 }

@@ -231,6 +231,9 @@ pub enum WorkerLoss {
     Continue,
     /// The run stops at once, and is invalid.
     Abort,
+    /// The run goes on, and is as valid as without the loss, while at most this share of its users is lost; with more it
+    /// stops, and is invalid.
+    AtMost(f64),
 }
 
 /// A condition that the run must meet.

@@ -205,6 +205,48 @@ words! {
     "abort" => Abort;
 }
 
+/// What a lost worker means: a word, or how much may be lost.
+#[derive(Debug)]
+pub(crate) enum Loss {
+    Word(LossWord),
+    Spec(LossSpec),
+}
+
+mapping! {
+    /// How much of the load may be lost.
+    LossSpec, "an answer to a lost worker";
+    /// The run goes on while no more is lost than this.
+    required "continue" goes_on: LossLimit = "{ at_most: 5% }";
+}
+
+mapping! {
+    /// How many users may be lost with their workers.
+    LossLimit, "a `continue`";
+    /// Of the run's users. Up to so many, a loss stands among the report's doubts; with one more the run stops, and is
+    /// invalid.
+    required "at_most" at_most: crate::leaf::Percent = "5%";
+}
+
+impl Decode for Loss {
+    fn decode(node: &Node, errors: &mut Diagnostics) -> Option<Self> {
+        match &node.kind {
+            Kind::Map(_) => LossSpec::decode(node, errors).map(Self::Spec),
+            _ => LossWord::decode(node, errors).map(Self::Word),
+        }
+    }
+}
+
+impl schemars::JsonSchema for Loss {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Loss".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let (word, spec) = (generator.subschema_for::<LossWord>(), generator.subschema_for::<LossSpec>());
+        schemars::json_schema!({ "description": "what a lost worker means", "anyOf": [word, spec] })
+    }
+}
+
 words! {
     /// How the instants of an action are spread: `poisson` as in a crowd (the default), or `even`, at equal distances.
     SpreadWord, "a way to spread instants";

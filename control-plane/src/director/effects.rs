@@ -31,7 +31,8 @@ impl Director {
             Output::Welcome(connection, agent) => {
                 tracing::info!(agent, "an agent has joined");
                 let lease_ms = u32::try_from(self.limits.lease.as_millis()).unwrap_or(u32::MAX);
-                let welcome = Welcome { agent, lease_ms, clock_id: self.clock_id.clone() };
+                let (clock_id, version) = (self.clock_id.clone(), proto::VERSION.to_owned());
+                let welcome = Welcome { agent, lease_ms, clock_id, version };
                 self.send(connection, agent_order::Order::Welcome(welcome));
             }
             Output::Reject(connection, reason) => {

@@ -139,6 +139,8 @@ pub struct Closing {
     pub lost: Vec<String>,
     /// Why the run can't be trusted.
     pub invalid: Vec<String>,
+    /// Losses that the scenario allows.
+    pub allowed: Vec<String>,
     /// It was stopped by its user.
     pub interrupted: bool,
     /// When its last agent ended.

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use measure::{Timestamp, grouped};
 
-use super::{Closing, Effect, Judgement, Kind, Member, MemberState, Order, Outcome, Run, Stage, State, Verdict, kind};
+use super::{
+    Closing, Effect, Judgement, Kind, Member, MemberState, OnLoss, Order, Outcome, Run, Stage, State, Verdict, kind,
+};
 
 /// An agent that is done so long before the planned end has left something undone.
 const EARLY: Duration = Duration::from_secs(1);
 /// A data plane that has not answered for so long is not only in the middle of something.
 const SILENT: Duration = Duration::from_secs(5);
-/// Why a run stops by its policy.
-const ABORT: &str = "a worker is lost, and the scenario says `on_worker_loss: abort`";
 
 impl Run {
     /// Stops early, wherever the run stands.
@@ -105,16 +105,47 @@ impl Run {
             (None, None) => None,
         };
         if let Some(text) = fault {
-            self.invalid.push(text.clone());
+            let users = member.share.users;
+            let stops = if is_worker {
+                self.count_loss(users, text.clone())
+            } else {
+                self.invalid.push(text.clone());
+                None
+            };
             self.note(now, kind::AGENT_FAILED, text, out);
-            if is_worker && self.plan.abort_on_worker_loss && self.state == State::Running {
-                self.stop(now, kind::STOPPED, ABORT.to_owned(), out);
+            if let Some(why) = stops.filter(|_| self.state == State::Running) {
+                self.stop(now, kind::STOPPED, why, out);
             }
         }
         if self.state == State::Running && self.of_kind(Kind::Worker).all(|(_, m)| m.state.is_over()) {
             self.state = State::Draining { until: now + self.drain_limit(), stage: Stage::Workers };
         }
         self.drain_on(now, out);
+    }
+
+    /// A worker's users are gone, which `text` says. Why the run stops for it, by the scenario's policy.
+    fn count_loss(&mut self, users: u64, text: String) -> Option<String> {
+        self.lost_users += users;
+        match self.plan.on_worker_loss {
+            OnLoss::Continue => {
+                self.invalid.push(text);
+                None
+            }
+            OnLoss::Abort => {
+                self.invalid.push(text);
+                Some("a worker is lost, and the scenario says `on_worker_loss: abort`".to_owned())
+            }
+            OnLoss::AtMost(share) => {
+                let (lost, all) = (grouped(self.lost_users), grouped(self.plan.users));
+                let allowed = format!("{} %", share * 100.0);
+                self.allowed.push(text);
+                if share_of(self.lost_users, self.plan.users) <= share {
+                    return None;
+                }
+                self.invalid.append(&mut self.allowed);
+                Some(format!("{lost} of {all} users are lost, and the scenario allows {allowed}"))
+            }
+        }
     }
 
     pub(super) fn loss_kind(&self, name: &str) -> &'static str {
@@ -132,9 +163,10 @@ impl Run {
         member.connected = 0;
         let (users, agent_kind) = (member.share.users, member.share.agent.kind);
         let mut text = format!("{name} is lost: {why}");
+        let mut stops = None;
         if agent_kind == Kind::Worker {
             text = format!("{text}; its {} users are gone", grouped(users));
-            self.invalid.push(text.clone());
+            stops = self.count_loss(users, text.clone());
         } else if self.of_kind(Kind::Probe).filter(|(_, m)| m.state != MemberState::Lost).count()
             < self.plan.probes as usize
         {
@@ -145,8 +177,8 @@ impl Run {
         if under_way && agent_kind == Kind::Worker {
             if self.of_kind(Kind::Worker).all(|(_, m)| m.state == MemberState::Lost) {
                 self.stop(now, kind::STOPPED, "all workers are lost".to_owned(), out);
-            } else if self.plan.abort_on_worker_loss {
-                self.stop(now, kind::STOPPED, ABORT.to_owned(), out);
+            } else if let Some(why) = stops {
+                self.stop(now, kind::STOPPED, why, out);
             } else if self.state == State::Running && self.of_kind(Kind::Worker).all(|(_, m)| m.state.is_over()) {
                 self.state = State::Draining { until: now + self.drain_limit(), stage: Stage::Workers };
             }
@@ -167,8 +199,8 @@ impl Run {
         let until = now + patience;
         self.state = State::Reporting { until };
         let lost = self.members.iter().filter(|(_, m)| m.state == MemberState::Lost).map(|(n, _)| n.clone()).collect();
-        let (invalid, interrupted) = (self.invalid.clone(), self.interrupted);
-        out.push(Effect::Close(Closing { lost, invalid, interrupted, ended: now, until }));
+        let (invalid, allowed, interrupted) = (self.invalid.clone(), self.allowed.clone(), self.interrupted);
+        out.push(Effect::Close(Closing { lost, invalid, allowed, interrupted, ended: now, until }));
     }
 
     pub(super) fn closed(&mut self, now: Timestamp, judgement: Judgement, out: &mut Vec<Effect>) {
@@ -219,4 +251,9 @@ impl Run {
         }
         out.push(Effect::Ended);
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a run's users are far below 2^52")]
+fn share_of(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
 }

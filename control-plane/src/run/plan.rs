@@ -16,12 +16,24 @@ pub struct Plan {
     pub duration: Duration,
     /// Named stretches, for people.
     pub phases: Vec<Phase>,
-    /// Whether a lost worker ends the run.
-    pub abort_on_worker_loss: bool,
+    /// What a lost worker means.
+    pub on_worker_loss: OnLoss,
     /// Wait for so many workers; 0: for as many as can hold the users.
     pub workers: u32,
     /// Wait for so many probes.
     pub probes: u32,
+}
+
+/// What a lost worker means for a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum OnLoss {
+    /// It goes on, and is invalid.
+    #[default]
+    Continue,
+    /// It goes on, and stays valid, while at most this share of its users is lost; with more it stops and is invalid.
+    AtMost(f64),
+    /// It stops, and is invalid.
+    Abort,
 }
 
 /// A named stretch of a run.

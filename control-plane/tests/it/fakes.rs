@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use control_plane::run::Plan;
+use control_plane::run::{OnLoss, Plan};
 use control_plane::{Config, ControlPlane, Limits};
 use proto::control::agent_order::Order;
 use proto::control::agent_report::Report;
@@ -60,7 +60,11 @@ fn parse(scenario: &Scenario) -> Result<Plan, String> {
         name: "test".to_owned(),
         users: number(words.next())?,
         duration: Duration::from_millis(number(words.next())?),
-        abort_on_worker_loss: words.next() == Some("abort"),
+        on_worker_loss: match words.next() {
+            None => OnLoss::Continue,
+            Some("abort") => OnLoss::Abort,
+            Some(share) => OnLoss::AtMost(share.parse().unwrap()),
+        },
         ..Plan::default()
     })
 }

@@ -63,6 +63,53 @@ async fn a_worker_that_dies_never_hangs_a_run() {
 }
 
 #[tokio::test]
+async fn as_many_may_be_lost_as_the_scenario_allows_and_no_more() {
+    let data_plane = FakeDataPlane::default();
+    let (address, _alive) = data_plane.anywhere();
+    let control = serve(address, limits(), None).await;
+    let mut agents = Vec::new();
+    for name in ["a", "b", "c"] {
+        agents.push(join(control.grpc, hello(name, AgentKind::Worker, 40), obedient).await);
+    }
+    // Of 99 users 33 may be lost, and not 66.
+    let run = control.submit("99 60000 0.34", 3).await;
+    let mut watch = control.watch(&run).await;
+    watch.until_state(RunState::Running).await;
+    agents.pop();
+    let update = watch.until("the loss", |u| u.events.iter().any(|e| e.kind == "worker_lost")).await;
+    assert_eq!(update.state(), RunState::Running);
+    agents.pop();
+    let verdict = watch.ended().await.verdict.unwrap();
+    assert_eq!(verdict.outcome(), Outcome::Invalid);
+    assert!(verdict.reasons[0].contains("c is lost") && verdict.reasons[1].contains("b is lost"), "{verdict:?}");
+    let stopped = watch.seen.iter().flat_map(|u| &u.events).find(|e| e.kind == "stopped").expect("it was stopped");
+    assert_eq!(stopped.text, "66 of 99 users are lost, and the scenario allows 34 %");
+    assert!(data_plane.0.lock().unwrap().closes[0].allowed_losses.is_empty());
+    control.end().await;
+}
+
+#[tokio::test]
+async fn a_loss_that_is_allowed_is_a_doubt_and_no_reason() {
+    let data_plane = FakeDataPlane::default();
+    let (address, _alive) = data_plane.anywhere();
+    let control = serve(address, limits(), None).await;
+    let dies = join(control.grpc, hello("dies", AgentKind::Worker, 10), obedient).await;
+    let _stays = join(control.grpc, hello("stays", AgentKind::Worker, 10), obedient).await;
+    let run = control.submit("10 60000 0.5", 2).await;
+    let mut watch = control.watch(&run).await;
+    watch.until_state(RunState::Running).await;
+    drop(dies);
+    watch.until("the loss", |u| u.events.iter().any(|e| e.kind == "worker_lost")).await;
+    let stop = StopRequest { run, interrupted: true, ..StopRequest::default() };
+    control.client().await.stop(stop).await.unwrap();
+    assert_eq!(watch.ended().await.verdict.unwrap().outcome(), Outcome::Passed);
+    let close = data_plane.told().1.remove(0);
+    assert_eq!((close.lost_sources, close.invalid_reasons), (vec!["dies".to_owned()], vec![]));
+    assert!(close.allowed_losses[0].contains("dies is lost"), "{:?}", close.allowed_losses);
+    control.end().await;
+}
+
+#[tokio::test]
 async fn without_a_data_plane_no_run_starts() {
     // A port that was free a moment ago.
     let nowhere = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();

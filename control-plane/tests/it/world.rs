@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use control_plane::core::{Core, Input, Output};
 use control_plane::limits::Limits;
-use control_plane::run::{AgentEvent, Event, Happening, Judgement, Order, Outcome, Plan, RunState, Verdict, kind};
+use control_plane::run::{
+    AgentEvent, Event, Happening, Judgement, OnLoss, Order, Outcome, Plan, RunState, Verdict, kind,
+};
 use measure::Timestamp;
 use proto::control::{AgentKind, Hello};
 
@@ -183,14 +185,13 @@ impl World {
         for i in 0..faults.runs {
             let id = format!("run-{i}");
             let duration = world.rng.ms(1_000, 20_000);
-            let abort_on_worker_loss = world.rng.chance(30);
-            let plan = Plan {
-                users: faults.users,
-                duration,
-                abort_on_worker_loss,
-                workers: faults.workers,
-                ..Plan::default()
+            let on_worker_loss = match world.rng.chance(30) {
+                true => OnLoss::Abort,
+                false if world.rng.chance(30) => OnLoss::AtMost(0.6),
+                false => OnLoss::Continue,
             };
+            let plan =
+                Plan { users: faults.users, duration, on_worker_loss, workers: faults.workers, ..Plan::default() };
             world.core.submit(&id, plan).unwrap();
             world.seen.insert(id.clone(), Seen { duration, ..Seen::default() });
             if let Some(at) = faults.stop_at {

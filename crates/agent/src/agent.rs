@@ -66,7 +66,7 @@ impl<W: Work> Agent<W> {
                 }
                 Err(NoLink::Ever(why)) => {
                     self.end_in_a_hurry(None).await;
-                    anyhow::bail!("the control plane refused us: {why}")
+                    anyhow::bail!("no place in the fleet of {}: {why}", self.control_plane)
                 }
                 Err(NoLink::Yet(why)) => why,
             };

@@ -73,6 +73,9 @@ impl Link {
         let mut orders = joined.map_err(|e| yet(e.message()))?.into_inner();
         let first = orders.message().await.map_err(|e| yet(e.message()))?;
         match first.and_then(|order| order.order) {
+            Some(Order::Welcome(welcome)) if welcome.version != proto::VERSION => {
+                Err(NoLink::Ever(other_version(hello, &welcome.version)))
+            }
             Some(Order::Welcome(welcome)) => Ok(Self {
                 agent: if welcome.agent.is_empty() { hello.name.clone() } else { welcome.agent },
                 lease: Duration::from_millis(welcome.lease_ms.into()).max(LEASE_MIN),
@@ -105,6 +108,16 @@ impl Link {
     pub(crate) async fn say(&mut self, what: Report) -> bool {
         self.reports.send_timeout(report(what), self.lease).await.is_ok()
     }
+}
+
+/// A control plane of another version that lets us in all the same: what it says may mean something else to us.
+fn other_version(hello: &Hello, theirs: &str) -> String {
+    let (kind, name) = (hello.kind().as_str_name().to_lowercase(), &hello.name);
+    let theirs = if theirs.is_empty() { "(none)" } else { theirs };
+    format!(
+        "{kind} `{name}` is of version {}, the control plane of version {theirs}: start both from the same build",
+        proto::VERSION
+    )
 }
 
 fn report(report: Report) -> AgentReport {

@@ -135,6 +135,26 @@ async fn a_lost_worker_makes_the_run_invalid_and_closing_does_not_wait_for_it() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_worker_that_the_scenario_allows_is_a_doubt() {
+    let dir = tempfile::tempdir().unwrap();
+    let plane = Plane::start(dir.path(), 0);
+    plane.control().await.open(open("r", &["worker-1", "worker-2"])).await.unwrap();
+    peer("worker-1", 8).ship_all(plane.address).await;
+    peer("worker-2", 8).ship(plane.address, 3, 1, 3).await.unwrap();
+    let request = CloseRequest {
+        lost_sources: vec!["worker-2".into()],
+        allowed_losses: vec!["worker-2 is lost: its connection broke".into()],
+        ..request(15_000)
+    };
+    let reply = close(plane.address, &request).await;
+    assert_eq!((reply.outcome.as_str(), reply.reasons), ("passed", vec![]));
+    let result = reports::load(std::path::Path::new(&reply.dir)).unwrap();
+    assert_eq!(result.doubts[0], "worker-2 is lost: its connection broke; the scenario allows it.");
+    assert!(result.conservation.holds);
+    plane.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_data_plane_that_is_told_to_go_closes_its_runs_as_interrupted() {
     let dir = tempfile::tempdir().unwrap();
     let plane = Plane::start(dir.path(), 0);

@@ -23,7 +23,7 @@ use crate::diagnostic::{Diagnostics, Span, quoted};
 use crate::language::File;
 use crate::model::{ProbeSpec, Scenario, WorkerLoss};
 use crate::tree::Node;
-use crate::words::{Faults, LossWord};
+use crate::words::{Faults, Loss, LossWord};
 
 /// Cohorts, actions and groups of channels each have a 16-bit number; a few are kept for what belongs to no cohort.
 pub const MOST_COHORTS: usize = 65_000;
@@ -61,8 +61,13 @@ pub(crate) fn lower(file: &File, root: &Node, base_dir: &Path, errors: &mut Diag
         probes: check.probes(),
         thresholds: Vec::new(),
         on_worker_loss: match file.on_worker_loss.get() {
-            Some(LossWord::Abort) => WorkerLoss::Abort,
-            Some(LossWord::Continue) | None => WorkerLoss::Continue,
+            Some(Loss::Word(LossWord::Abort)) => WorkerLoss::Abort,
+            Some(Loss::Word(LossWord::Continue)) | None => WorkerLoss::Continue,
+            Some(Loss::Spec(spec)) => match spec.goes_on.get().and_then(|limit| limit.at_most.get()) {
+                Some(at_most) => WorkerLoss::AtMost(at_most.0),
+                // It was refused.
+                None => WorkerLoss::Continue,
+            },
         },
     };
     check.watching(&scenario);

@@ -153,7 +153,9 @@ impl Fixture {
         let mut agent = timeout(SOON, self.joins.recv()).await.expect("a worker in time").unwrap();
         let Some(Report::Hello(hello)) = agent.hear().await else { panic!("a hello comes first") };
         let clock_id = clock_id(self.other_clock);
-        agent.tell(Order::Welcome(pb::Welcome { agent: "worker-7".into(), lease_ms: self.lease_ms, clock_id })).await;
+        let (agent_name, version) = ("worker-7".into(), proto::VERSION.into());
+        let welcome = pb::Welcome { agent: agent_name, lease_ms: self.lease_ms, clock_id, version };
+        agent.tell(Order::Welcome(welcome)).await;
         (agent, hello)
     }
 
@@ -303,4 +305,14 @@ async fn a_worker_that_is_rejected_ends_and_says_why() {
     agent.tell(Order::Rejected(pb::Rejected { reason: "another version".into() })).await;
     let error = timeout(SOON, &mut fixture.worker).await.expect("in time").unwrap().unwrap_err();
     assert!(error.to_string().contains("another version"), "{error}");
+}
+
+#[tokio::test]
+async fn a_control_plane_of_another_version_is_left_with_both_versions_named() {
+    let mut fixture = Fixture::start(20_000, false).await;
+    let mut agent = fixture.joins.recv().await.unwrap();
+    agent.hear().await;
+    agent.tell(Order::Welcome(pb::Welcome { version: "0.0.9".into(), ..pb::Welcome::default() })).await;
+    let error = timeout(SOON, &mut fixture.worker).await.expect("in time").unwrap().unwrap_err().to_string();
+    assert!(error.contains("0.0.9") && error.contains(proto::VERSION) && error.contains("worker `worker`"), "{error}");
 }
