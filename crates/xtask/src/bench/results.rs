@@ -13,7 +13,7 @@ pub(super) fn print(f: &Figure) {
 
 /// The line that scripts read.
 pub(super) fn json(f: &Figure) -> String {
-    let (Aim::AtMost(aim) | Aim::RatioAtLeast(aim) | Aim::RatioAtMost(aim)) = f.aim;
+    let (Aim::AtLeast(aim) | Aim::AtMost(aim) | Aim::RatioAtLeast(aim) | Aim::RatioAtMost(aim)) = f.aim;
     let (bench, value, unit, limit, ratio, met) = (f.bench, f.value, f.unit, f.limit, f.ratio(), f.met());
     json!({"bench": bench, "value": value, "unit": unit, "limit": limit, "ratio": ratio, "aim": aim, "met": met})
         .to_string()
@@ -22,6 +22,7 @@ pub(super) fn json(f: &Figure) -> String {
 fn cells(f: &Figure) -> [String; 6] {
     let number = |value: f64| if value >= 1_000.0 { format!("{value:.0}") } else { format!("{value:.3}") };
     let aim = match f.aim {
+        Aim::AtLeast(least) => format!("≥ {least} {}", f.unit),
         Aim::AtMost(most) => format!("≤ {most} {}", f.unit),
         Aim::RatioAtLeast(least) => format!("≥ {least:.2} ×"),
         Aim::RatioAtMost(most) => format!("≤ {most:.2} ×"),

@@ -6,6 +6,7 @@ use super::bare::Bare;
 use super::rounds::{Paired, median};
 use super::system::Run;
 use super::{Aim, Figure};
+use crate::repo;
 
 /// Users of a room: what fits one worker and one chat server with 20,000 open files each.
 const USERS: usize = 15_000;
@@ -118,4 +119,24 @@ fn cost(scenario: &str) -> Result<(f64, f64)> {
     let received = run.number("/counters/bytes_received").context("nobody counted bytes")?;
     let total: f64 = deliveries.iter().sum();
     Ok((received / total, spent * 1e6 / all))
+}
+
+/// A million people in one room on this machine, as the scenario in the repository has it: everybody there at once, and
+/// everything delivered to everybody. Its report is kept as `docs/million.html`.
+pub(super) fn million() -> Result<Vec<Figure>> {
+    let file = repo::root().join("scenarios/million.yaml");
+    let run = Run::of(&std::fs::read_to_string(&file).with_context(|| file.display().to_string())?, &[])?;
+    let of =
+        |name: &str| run.number(&format!("/completeness/{name}")).with_context(|| format!("nobody counted {name}"));
+    let (expected, delivered, duplicated) = (of("expected")?, of("delivered")?, of("duplicated")?);
+    ensure!(
+        expected > 0.0 && delivered == expected,
+        "{delivered} of {expected} events were delivered: {}",
+        run.reasons()
+    );
+    ensure!(duplicated == 0.0, "{duplicated} events came twice: {}", run.reasons());
+    run.keep_report(&repo::root().join("docs/million.html"))?;
+    let mut one = Paired::default();
+    one.alone(run.users());
+    Ok(vec![one.figure("million", "users", Aim::AtLeast(1e6))])
 }

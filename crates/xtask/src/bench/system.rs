@@ -1,5 +1,6 @@
 //! throng itself, as whoever measures with it uses it: the release binary, a scenario, and the run's result.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,6 +10,7 @@ use crate::{repo, steps};
 
 /// A run of the release binary, and what it says.
 pub(super) struct Run {
+    directory: PathBuf,
     result: Value,
 }
 
@@ -47,12 +49,21 @@ impl Run {
         let text = std::fs::read_to_string(out.join("result.json"))
             .with_context(|| format!("the run left no result ({ended})"))?;
         let result: Value = serde_json::from_str(&text)?;
-        let run = Self { result };
+        let run = Self { directory: out, result };
         ensure!(run.users() > 0.0, "no user was connected: {}", run.reasons());
         // What is fast because it leaves something out is not fast.
         let lost = run.number("/completeness/lost").context("nobody counted what was lost")?;
         ensure!(lost == 0.0, "{lost} events were lost: {}", run.reasons());
         Ok(run)
+    }
+
+    /// Copies the run's report.
+    ///
+    /// # Errors
+    /// When it can't be copied.
+    pub(super) fn keep_report(&self, to: &Path) -> Result<()> {
+        std::fs::copy(self.directory.join("report.html"), to).with_context(|| to.display().to_string())?;
+        Ok(())
     }
 
     /// A number of the result, by its path.
