@@ -230,6 +230,9 @@ pub(crate) struct RoleArgs {
     /// End when stdin reaches its end: whoever started this process is gone.
     #[arg(long)]
     pub(crate) until_stdin_closes: bool,
+    /// How far it gives way to other processes of this host, as `nice` counts.
+    #[arg(long, hide = true, value_parser = clap::value_parser!(i32).range(0..=19), value_name = "N")]
+    pub(crate) nice: Option<i32>,
 }
 
 /// `throng control-plane`.

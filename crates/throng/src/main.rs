@@ -40,6 +40,8 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(command: &Command, open_files: u64) -> Result<Exit, Failure> {
+    // Before any runtime, whose threads inherit it.
+    roles::give_way(niceness(command));
     match command {
         Command::Run(args) => roles::block_on(run::run(args, open_files)),
         Command::Validate(args) => commands::validate(args),
@@ -52,13 +54,24 @@ fn dispatch(command: &Command, open_files: u64) -> Result<Exit, Failure> {
         Command::ControlPlane(args) => roles::block_on(roles::control_plane(args)),
         Command::Worker(args) => roles::block_on(roles::worker(args)),
         Command::Probe(args) => roles::block_on(roles::probe(args)),
-        Command::DataPlane(args) => {
-            // Before the runtime, whose threads inherit it.
-            roles::give_way();
-            roles::block_on(roles::data_plane(args))
-        }
+        Command::DataPlane(args) => roles::block_on(roles::data_plane(args)),
         Command::TestTarget(args) => roles::block_on(roles::test_target(args)),
         Command::ChatServer(args) => roles::block_on(roles::chat_server(args, open_files)),
+    }
+}
+
+/// How far a process gives way to others of this machine, as `nice` counts. The data plane does unless it is told otherwise:
+/// merging and drawing can wait, and a worker or a service that shares the machine can't, since it would be measured as
+/// later than it is.
+fn niceness(command: &Command) -> i32 {
+    const DATA_PLANE: i32 = 10;
+    match command {
+        Command::DataPlane(args) => args.role.nice.unwrap_or(DATA_PLANE),
+        Command::ControlPlane(args) => args.role.nice.unwrap_or_default(),
+        Command::Worker(args) => args.agent.role.nice.unwrap_or_default(),
+        Command::Probe(args) => args.role.nice.unwrap_or_default(),
+        Command::ChatServer(args) => args.role.nice.unwrap_or_default(),
+        _ => 0,
     }
 }
 

@@ -27,14 +27,10 @@ use crate::say;
 /// How long tasks that are left over may take once everything has been said.
 const LEFT_OVER: Duration = Duration::from_millis(200);
 
-/// How far the data plane gives way, as `nice` counts: to a tenth of the weight of whoever else wants the processor.
-const NICENESS: i32 = 10;
-
-/// Lets other processes of this machine go first. Merging and drawing can wait, and a worker or a service that shares the
-/// machine can't: it would be measured as later than it is.
-pub(crate) fn give_way() {
+/// Lets other processes of this machine go first, as far as `nice` counts: 10 leaves a tenth of the weight.
+pub(crate) fn give_way(niceness: i32) {
     // Where it is refused everything works, and is only less exact.
-    if let Err(error) = rustix::process::nice(NICENESS) {
+    if let Err(error) = rustix::process::nice(niceness) {
         tracing::debug!(%error, "runs at the same priority as everything else");
     }
 }

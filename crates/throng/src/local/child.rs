@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::logs;
 
 /// How long a process may take until it says that it serves.
-const READY_WITHIN: Duration = Duration::from_secs(10);
+const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How many lines of a dead process's log are shown.
 const LAST_LINES: usize = 8;
 
@@ -28,6 +28,8 @@ pub(crate) struct Spec {
     pub(crate) role: Role,
     /// Its flags.
     pub(crate) flags: Vec<OsString>,
+    /// How far it gives way to the others; `None`: as far as its role does anyway.
+    pub(crate) nice: Option<i32>,
 }
 
 /// What a process of the fleet is for.
@@ -176,6 +178,7 @@ fn command(spec: &Spec, log: &Path) -> Result<Command> {
     command
         .arg(spec.role.name())
         .args(&spec.flags)
+        .args(spec.nice.map(|n| format!("--nice={n}")))
         .arg("--until-stdin-closes")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

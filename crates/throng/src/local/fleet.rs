@@ -83,6 +83,7 @@ impl Fleet {
         always.extend(collector.iter().flat_map(|url| ["--otlp-endpoint".into(), url.into()]));
         let mut data_plane_spec = spec("data-plane", Role::DataPlane, any);
         data_plane_spec.flags.extend(always.clone());
+        data_plane_spec.nice = niceness(edges, Role::DataPlane);
         let (data_plane, bundled) = tokio::try_join!(Child::start(&data_plane_spec, &logs, tell.clone()), async {
             if chat_server { start_chat_server(&logs, &tell, edges).await.map(Some) } else { Ok(None) }
         })?;
@@ -90,10 +91,11 @@ impl Fleet {
         // The probes know it by this address, so it comes back there.
         data_plane_spec = spec("data-plane", Role::DataPlane, ["--listen", &data_plane_address]);
         data_plane_spec.flags.extend(always);
+        data_plane_spec.nice = niceness(edges, Role::DataPlane);
         let data_plane_url = format!("http://{data_plane_address}");
         let mut flags = flags(any);
         flags.extend(self::flags(["--web-listen", "127.0.0.1:0", "--data-plane", &data_plane_url]));
-        let spec_of_control = Spec { name: "control-plane".to_owned(), role: Role::ControlPlane, flags };
+        let spec_of_control = Spec { name: "control-plane".to_owned(), role: Role::ControlPlane, flags, nice: None };
         let control_plane = Child::start(&spec_of_control, &logs, tell.clone()).await?;
         let control_plane_url = format!("http://{}", address(&control_plane, "listen")?);
         let page = address(&control_plane, "web").ok().map(|a| format!("http://{a}/"));
@@ -103,6 +105,7 @@ impl Fleet {
         let agents = agents.chain([("probe-1".to_owned(), Role::Probe)]);
         let agents = agents.map(|(name, role)| {
             let mut spec = spec(&name, role, ["--control-plane", &control_plane_url, "--name", &name]);
+            spec.nice = niceness(edges, role);
             spec.flags.extend(["--spool-dir".into(), dir.join(proto::kept::DIR).into()]);
             let (logs, tell) = (&logs, tell.clone());
             async move { Child::start(&spec, logs, tell).await.map(|child| (name, child)) }
@@ -210,6 +213,7 @@ async fn start_chat_server(
     let node = |name: &str| {
         let mut spec = spec(name, Role::ChatServer, ["--listen", "127.0.0.1:0", "--api-key", &api_key]);
         spec.flags.extend([OsString::from("--api-secret-file"), file.path().into_os_string()]);
+        spec.nice = niceness(edges, Role::ChatServer);
         spec
     };
     let url = |child: &Child| Ok::<_, anyhow::Error>(format!("ws://{}", address(child, "listen")?));
@@ -237,7 +241,19 @@ async fn start_chat_server(
 }
 
 fn spec<const N: usize>(name: &str, role: Role, words: [&str; N]) -> Spec {
-    Spec { name: name.to_owned(), role, flags: flags(words) }
+    Spec { name: name.to_owned(), role, flags: flags(words), nice: None }
+}
+
+/// How far a process gives way when a service of several processes, and workers for it, fill the machine: whoever keeps
+/// the account goes first, or it would be taken for frozen, and the load before what is loaded, or the generator would be
+/// late. In a small fleet only the data plane gives way.
+fn niceness(edges: u32, role: Role) -> Option<i32> {
+    let niceness = match role {
+        Role::DataPlane | Role::ControlPlane | Role::Probe => 0,
+        Role::Worker => 5,
+        Role::ChatServer => 10,
+    };
+    (edges > 0).then_some(niceness)
 }
 
 fn flags<const N: usize>(words: [&str; N]) -> Vec<OsString> {
