@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use proto::telemetry::data_plane_client::DataPlaneClient;
 use proto::telemetry::{CloseReply, CloseRequest, LiveReply, LiveRequest, NoteRequest, OpenReply, OpenRequest};
+use tls::Links;
 use tokio::time::{sleep, timeout, timeout_at};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// How long one attempt to connect may take.
@@ -43,9 +44,8 @@ impl DataPlane {
     ///
     /// # Errors
     /// When the address is none.
-    pub(crate) fn new(address: &str) -> Result<Self, String> {
-        let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-        let endpoint = Endpoint::from_shared(url).map_err(|e| format!("`{address}` is no address: {e}"))?;
+    pub(crate) fn new(address: &str, links: &Links) -> Result<Self, String> {
+        let endpoint = links.endpoint(address).map_err(|refused| refused.to_string())?;
         let endpoint = endpoint
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
@@ -119,17 +119,19 @@ impl DataPlane {
     fn failure(&self, status: &Status) -> Failure {
         let passing = [Code::Unavailable, Code::DeadlineExceeded, Code::Unknown, Code::Cancelled, Code::Aborted];
         let refused = !passing.contains(&status.code());
-        let reason = if refused {
-            status.message().to_owned()
-        } else {
-            // The innermost cause is what a person can mend: "Connection refused".
-            let mut cause: &dyn std::error::Error = status;
-            while let Some(inner) = cause.source() {
-                cause = inner;
-            }
-            let cause = if std::ptr::addr_eq(cause, status) { status.message().to_owned() } else { cause.to_string() };
-            format!("{}: {cause}", self.address)
-        };
+        let reason = if refused { status.message().to_owned() } else { format!("{}: {}", self.address, cause(status)) };
         Failure { reason, refused }
     }
+}
+
+/// What a person can mend: the innermost cause ("Connection refused"), or what TLS has to say.
+fn cause(status: &Status) -> String {
+    if tls::is_about_trust(status) {
+        return tls::explain(status);
+    }
+    let mut cause: &dyn std::error::Error = status;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    if std::ptr::addr_eq(cause, status) { status.message().to_owned() } else { cause.to_string() }
 }

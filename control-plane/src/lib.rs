@@ -35,9 +35,9 @@ use std::time::Duration;
 use measure::Clock;
 use proto::control::agents_server::AgentsServer;
 use proto::control::control_server::ControlServer;
+use tls::{Incoming, Links};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 
 pub use limits::Limits;
 pub use submission::Parse;
@@ -62,6 +62,8 @@ pub struct Config {
     pub data_plane: String,
     /// Where runs are kept, so that the next life knows them; `None`: nowhere.
     pub state_dir: Option<PathBuf>,
+    /// How the data plane is reached, and who may reach us.
+    pub links: Links,
     /// Deadlines.
     pub limits: Limits,
     /// What reads scenarios.
@@ -76,6 +78,7 @@ impl Default for Config {
             web_listen: any,
             data_plane: String::new(),
             state_dir: None,
+            links: Links::default(),
             limits: Limits::default(),
             parse: submission::plan_of,
         }
@@ -104,6 +107,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// An address must not be listened on so.
+    #[error(transparent)]
+    Refused(#[from] tls::Refused),
     /// A listener failed while it served.
     #[error("a listener failed: {0}")]
     Serve(String),
@@ -127,11 +133,14 @@ impl ControlPlane {
     /// # Errors
     /// When an address is taken, or the configuration is no good.
     pub async fn bind(config: Config) -> Result<Self, Error> {
-        let data_plane = data_plane::DataPlane::new(&config.data_plane).map_err(Error::DataPlane)?;
+        let data_plane = data_plane::DataPlane::new(&config.data_plane, &config.links).map_err(Error::DataPlane)?;
         let store = store::Store::open(config.state_dir.as_deref()).map_err(|source| {
             let path = config.state_dir.clone().unwrap_or_default();
             Error::State { path, source }
         })?;
+        for address in [config.listen, config.web_listen] {
+            config.links.may_listen(address)?;
+        }
         let (grpc, listen) = bind(config.listen).await?;
         let (web, web_listen) = bind(config.web_listen).await?;
         Ok(Self { config, grpc, web, listen, web_listen, store, data_plane })
@@ -152,15 +161,15 @@ impl ControlPlane {
     /// # Errors
     /// When a listener fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Config { limits, data_plane, parse, .. } = self.config;
+        let Config { limits, data_plane, parse, links, .. } = self.config;
         let clock = Clock::System;
         let (director, handle) =
             director::Director::new(limits, clock.clone(), self.data_plane, data_plane, self.store);
         let clock_id = measure::clock::host_clock_id();
         let service = service::Service { director: handle.clone(), clock, clock_id, parse };
         let over = CancellationToken::new();
-        let grpc = tokio::spawn(serve_grpc(self.grpc, service, over.clone()));
-        let web = tokio::spawn(serve_web(self.web, handle, over.clone()));
+        let grpc = tokio::spawn(serve_grpc(links.fleet(self.grpc), service, over.clone()));
+        let web = tokio::spawn(serve_web(links.people(self.web), handle, over.clone()));
         let failed = over.clone();
         // A listener that fails ends the whole.
         director
@@ -193,7 +202,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     Ok((listener, bound))
 }
 
-async fn serve_grpc(listener: TcpListener, service: service::Service, over: CancellationToken) -> Result<(), String> {
+async fn serve_grpc(incoming: Incoming, service: service::Service, over: CancellationToken) -> Result<(), String> {
     let control = ControlServer::new(service.clone())
         .max_decoding_message_size(SUBMIT_BYTES_MAX)
         .max_encoding_message_size(proto::MESSAGE_BYTES_MAX);
@@ -206,14 +215,14 @@ async fn serve_grpc(listener: TcpListener, service: service::Service, over: Canc
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .add_service(control)
         .add_service(agents)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), over.cancelled_owned())
+        .serve_with_incoming_shutdown(incoming, over.cancelled_owned())
         .await
         .map_err(|e| format!("gRPC: {e}"))
 }
 
-async fn serve_web(listener: TcpListener, director: director::Handle, over: CancellationToken) -> Result<(), String> {
+async fn serve_web(incoming: Incoming, director: director::Handle, over: CancellationToken) -> Result<(), String> {
     let _ends_the_whole = over.clone().drop_guard();
-    axum::serve(listener, web::site(director))
+    axum::serve(incoming, web::site(director))
         .with_graceful_shutdown(over.cancelled_owned())
         .await
         .map_err(|e| format!("pages: {e}"))

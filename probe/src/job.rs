@@ -31,6 +31,8 @@ pub(crate) struct Job {
     pub(crate) scenario: Arc<Scenario>,
     pub(crate) target: Target,
     pub(crate) data_plane: String,
+    /// How it is reached.
+    pub(crate) links: tls::Links,
     /// Our name in the run.
     pub(crate) source: String,
     pub(crate) host: String,
@@ -70,6 +72,7 @@ impl Job {
         let shipper = Shipper::start(
             ShipperConfig {
                 data_plane: self.data_plane.clone(),
+                links: self.links.clone(),
                 run: self.run.clone(),
                 start,
                 known: self.known.clone(),

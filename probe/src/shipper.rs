@@ -51,6 +51,8 @@ pub struct Source {
 pub struct ShipperConfig {
     /// The data plane's address: `127.0.0.1:4317` or `http://…`.
     pub data_plane: String,
+    /// How it is reached.
+    pub links: tls::Links,
     /// The run.
     pub run: String,
     /// When the run starts, on the run's clock (the control plane's).
@@ -143,7 +145,7 @@ impl Shipper {
         let keep = proto::kept::path(&config.spool.dir, &stem);
         let all = CancellationToken::new();
         let stop_sampling = all.child_token();
-        let shipping = stream::ship(config.data_plane.clone(), hellos.clone(), shared.clone());
+        let shipping = stream::ship(config.data_plane.clone(), config.links.clone(), hellos.clone(), shared.clone());
         let ended = all.clone();
         tokio::spawn(async move {
             tokio::select! { () = shipping => {}, () = ended.cancelled() => {} }

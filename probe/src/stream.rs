@@ -6,10 +6,11 @@ use std::time::Duration;
 use proto::telemetry::shipment::Shipment as Kind;
 use proto::telemetry::telemetry_client::TelemetryClient;
 use proto::telemetry::{Shipment, SourceHello};
+use tls::Links;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::shipper::{End, Shared};
@@ -26,12 +27,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 const ON_THE_WAY: usize = 8;
 
 /// Ships until everything is closed or the data plane wants no more.
-pub(crate) async fn ship(data_plane: String, hellos: Vec<SourceHello>, shared: Arc<Shared>) {
+pub(crate) async fn ship(data_plane: String, links: Links, hellos: Vec<SourceHello>, shared: Arc<Shared>) {
     let mut pause = PAUSE_MIN;
     let mut away = false;
     loop {
         let mut progress = false;
-        let end = ship_once(&data_plane, &hellos, &shared, &mut progress).await;
+        let end = ship_once((&data_plane, &links), &hellos, &shared, &mut progress).await;
         shared.ledger().rewind();
         let status = match end {
             Ok(()) if shared.ledger().is_closed() => return finish(&shared, End::Closed),
@@ -43,7 +44,7 @@ pub(crate) async fn ship(data_plane: String, hellos: Vec<SourceHello>, shared: A
             Err(status) => status,
         };
         if progress || !away {
-            tracing::warn!(waiting = shared.ledger().waiting(), "the data plane is away: {}", status.message());
+            tracing::warn!(waiting = shared.ledger().waiting(), "the data plane is away: {}", tls::explain(&status));
         }
         away = true;
         pause = if progress { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
@@ -56,12 +57,12 @@ fn finish(shared: &Shared, end: End) {
 }
 
 async fn ship_once(
-    data_plane: &str,
+    (data_plane, links): (&str, &Links),
     hellos: &[SourceHello],
     shared: &Shared,
     progress: &mut bool,
 ) -> Result<(), Status> {
-    let channel = dial(data_plane).await?;
+    let channel = dial(data_plane, links).await?;
     let mut client = TelemetryClient::new(channel).max_encoding_message_size(proto::MESSAGE_BYTES_MAX);
     let (ship, shipments) = mpsc::channel(ON_THE_WAY.max(hellos.len()));
     for hello in hellos {
@@ -97,14 +98,14 @@ async fn ship_once(
     }
 }
 
-async fn dial(data_plane: &str) -> Result<Channel, Status> {
-    let url = if data_plane.contains("://") { data_plane.to_owned() } else { format!("http://{data_plane}") };
-    let endpoint = Endpoint::from_shared(url).map_err(|e| Status::unavailable(format!("{data_plane}: {e}")))?;
+async fn dial(data_plane: &str, links: &Links) -> Result<Channel, Status> {
+    let endpoint = links.endpoint(data_plane).map_err(|refused| Status::unavailable(refused.to_string()))?;
     let endpoint = endpoint
         .connect_timeout(DIAL_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true);
-    endpoint.connect().await.map_err(|e| Status::unavailable(format!("can't reach {data_plane}: {e}")))
+    let unreached = |why: String| Status::unavailable(format!("can't reach {data_plane}: {why}"));
+    endpoint.connect().await.map_err(|e| unreached(tls::explain(&e)))
 }

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use measure::Clock;
 use proto::control::{AgentKind, Hello, Prepare};
 use scenarios::Scenario;
+use tls::Links;
 use tokio_util::sync::CancellationToken;
 
 use crate::job::Job;
@@ -25,6 +26,8 @@ const SHIP_IN_A_HURRY: Duration = Duration::from_millis(2_200);
 pub struct Config {
     /// The control plane, such as `http://127.0.0.1:7700`.
     pub control_plane: String,
+    /// How it and the data plane are reached.
+    pub links: Links,
     /// What the probe is called; the control plane may add a number.
     pub name: String,
     /// Chat servers to look at. Empty: the run's targets, if they are the bundled server's nodes.
@@ -52,17 +55,19 @@ pub async fn run(config: Config, clock: Clock, shutdown: CancellationToken) -> a
     let watcher = Watcher {
         nodes: config.nodes,
         spool: config.spool,
+        links: config.links.clone(),
         host: hello.host.clone(),
         cores: hello.cores,
         clock: clock.clone(),
     };
-    agent::run(config.control_plane, hello, watcher, clock, shutdown).await
+    agent::run(config.control_plane, config.links, hello, watcher, clock, shutdown).await
 }
 
 /// A probe, as its agent sees it.
 struct Watcher {
     nodes: Vec<Node>,
     spool: SpoolLimits,
+    links: Links,
     host: String,
     cores: u32,
     clock: Clock,
@@ -99,6 +104,7 @@ impl Work for Watcher {
             cores: self.cores,
             nodes,
             spool: self.spool.clone(),
+            links: self.links.clone(),
             known: begin.known,
             clock: self.clock.clone(),
         };

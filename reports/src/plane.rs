@@ -10,9 +10,9 @@ use anyhow::Context as _;
 use proto::telemetry::CloseRequest;
 use proto::telemetry::data_plane_server::DataPlaneServer;
 use proto::telemetry::telemetry_server::TelemetryServer;
+use tls::Links;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::ingest::Ingest;
 use crate::live_page;
@@ -43,6 +43,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// Where to answer Prometheus at `/metrics`; `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// Who may reach us.
+    pub links: Links,
     /// The OpenTelemetry collector to push to; `None`: nobody.
     pub collector: Option<Collector>,
 }
@@ -52,6 +54,7 @@ pub struct Config {
 pub struct DataPlane {
     listener: TcpListener,
     metrics: Option<TcpListener>,
+    links: Links,
     collector: Option<Collector>,
     store: Arc<Store>,
 }
@@ -65,12 +68,15 @@ impl DataPlane {
         let (dir, pushes) = (config.dir.clone(), config.collector.is_some());
         let store = tokio::task::spawn_blocking(move || Store::recover(&dir, understand, pushes)).await?;
         let store = store.map_err(|e| unwritable(&config.dir, &e))?;
+        for address in [Some(config.listen), config.metrics_listen].into_iter().flatten() {
+            config.links.may_listen(address)?;
+        }
         let listener = listen(config.listen).await?;
         let metrics = match config.metrics_listen {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        Ok(Self { listener, metrics, collector: config.collector, store: Arc::new(store) })
+        Ok(Self { listener, metrics, links: config.links, collector: config.collector, store: Arc::new(store) })
     }
 
     /// Where it listens.
@@ -99,7 +105,7 @@ impl DataPlane {
     /// # Errors
     /// When serving ends by itself.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { listener, metrics, collector, store } = self;
+        let Self { listener, metrics, links, collector, store } = self;
         let mut pusher = collector.map(|collector| Pusher::new(collector, store.clone()));
         let telemetry =
             TelemetryServer::new(Ingest::new(store.clone())).max_decoding_message_size(proto::MESSAGE_BYTES_MAX);
@@ -111,7 +117,8 @@ impl DataPlane {
             .http2_adaptive_window(Some(true))
             .add_service(telemetry)
             .add_service(plane)
-            .serve_with_incoming(TcpListenerStream::new(listener));
+            .serve_with_incoming(links.fleet(listener));
+        let metrics = metrics.map(|listener| links.programs(listener));
         tokio::pin!(server);
         tokio::select! {
             ended = &mut server => return ended.context("the data plane's server ended"),

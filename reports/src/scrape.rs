@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
+use tls::Incoming;
 
 use crate::exposition::Exposition;
 use crate::store::Store;
@@ -20,10 +20,10 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 ///
 /// # Errors
 /// When serving ends by itself.
-pub(crate) async fn serve(listener: Option<TcpListener>, store: Arc<Store>) -> anyhow::Result<()> {
-    let Some(listener) = listener else { return std::future::pending().await };
+pub(crate) async fn serve(incoming: Option<Incoming>, store: Arc<Store>) -> anyhow::Result<()> {
+    let Some(incoming) = incoming else { return std::future::pending().await };
     let routes = Router::new().route("/metrics", get(metrics)).with_state(store);
-    axum::serve(listener, routes).await.context("the server of /metrics ended")
+    axum::serve(incoming, routes).await.context("the server of /metrics ended")
 }
 
 async fn metrics(State(store): State<Arc<Store>>) -> Response {

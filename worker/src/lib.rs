@@ -45,6 +45,8 @@ pub use telemetry::{RunInfo, Session, Telemetry};
 pub struct Config {
     /// The control plane, such as `http://127.0.0.1:4000`.
     pub control_plane: String,
+    /// How it is reached.
+    pub links: tls::Links,
     /// What the worker is called; empty: the control plane chooses.
     pub name: String,
     /// Threads that hold users; left out: one for each core.
@@ -82,5 +84,5 @@ pub async fn run(
         host: machine.host.clone(),
     };
     let users = Users { telemetry, clock: clock.clone(), threads, machine };
-    agent::run(config.control_plane, hello, users, clock, shutdown).await
+    agent::run(config.control_plane, config.links, hello, users, clock, shutdown).await
 }

@@ -7,6 +7,7 @@ use measure::Clock;
 use proto::control::Hello;
 use proto::control::agent_order::Order;
 use proto::control::agent_report::Report;
+use tls::Links;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -26,6 +27,7 @@ const HURRY: Duration = Duration::from_millis(3_500);
 /// An agent and what it is doing.
 pub(crate) struct Agent<W: Work> {
     control_plane: String,
+    links: Links,
     hello: Hello,
     job: Job<W>,
     /// What the control plane has to be told when it is there again.
@@ -40,21 +42,29 @@ enum Parted {
 }
 
 impl<W: Work> Agent<W> {
-    pub(crate) fn new(control_plane: String, hello: Hello, work: W, clock: Clock, shutdown: CancellationToken) -> Self {
-        Self { control_plane, hello, job: Job::new(work, clock), kept: Vec::new(), shutdown }
+    pub(crate) fn new(
+        control_plane: String,
+        links: Links,
+        hello: Hello,
+        work: W,
+        clock: Clock,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { control_plane, links, hello, job: Job::new(work, clock), kept: Vec::new(), shutdown }
     }
 
     /// Serves until shut down, or refused for good.
     pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         let (mut failures, mut lease, mut alone) = (0, LEASE, Instant::now());
+        let mut welcomed = false;
         loop {
             let joined = tokio::select! {
-                joined = Link::join(&self.control_plane, &self.hello) => joined,
+                joined = Link::join(&self.control_plane, &self.links, &self.hello) => joined,
                 () = self.shutdown.cancelled() => break,
             };
             let why = match joined {
                 Ok(link) => {
-                    (failures, lease) = (0, link.lease);
+                    (failures, lease, welcomed) = (0, link.lease, true);
                     info!(agent = link.agent, "joined the control plane");
                     match self.serve(link).await {
                         Parted::Shutdown => return Ok(()),
@@ -68,7 +78,9 @@ impl<W: Work> Agent<W> {
                     self.end_in_a_hurry(None).await;
                     anyhow::bail!("no place in the fleet of {}: {why}", self.control_plane)
                 }
-                Err(NoLink::Yet(why)) => why,
+                // Who has been welcomed was set up well; somebody else may stand at that address now.
+                Err(NoLink::Distrust(why)) if !welcomed => anyhow::bail!("no control plane: {why}"),
+                Err(NoLink::Distrust(why) | NoLink::Yet(why)) => why,
             };
             failures += 1;
             warn!(why, failures, "no control plane");

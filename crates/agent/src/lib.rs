@@ -16,6 +16,7 @@ pub use timer::Timer;
 use futures_util::future::BoxFuture;
 use measure::{Clock, Timestamp};
 use proto::control::{Hello, Prepare};
+use tls::Links;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -90,15 +91,17 @@ impl Ending {
 /// as it came.
 ///
 /// # Errors
-/// When the control plane's address is none, or it refuses this agent for good (another version).
+/// When the control plane's address is none or must not be dialled so, it refuses this agent for good (another version),
+/// or one side does not take the other's certificate at the first try.
 pub async fn run<W: Work>(
     control_plane: String,
+    links: Links,
     hello: Hello,
     work: W,
     clock: Clock,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    agent::Agent::new(control_plane, hello, work, clock, shutdown).run().await
+    agent::Agent::new(control_plane, links, hello, work, clock, shutdown).run().await
 }
 
 impl Debug for Running {

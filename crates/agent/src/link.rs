@@ -6,11 +6,12 @@ use proto::control::agent_order::Order;
 use proto::control::agent_report::Report;
 use proto::control::agents_client::AgentsClient;
 use proto::control::{AgentOrder, AgentReport, Hello};
+use tls::Links;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 /// Joining takes at most so long.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
@@ -24,6 +25,8 @@ const LEASE_MIN: Duration = Duration::from_millis(300);
 pub(crate) enum NoLink {
     /// It may go better later.
     Yet(String),
+    /// One side does not take the other's certificate: it goes on so until somebody mends that.
+    Distrust(String),
     /// It never will.
     Ever(String),
 }
@@ -45,33 +48,30 @@ pub(crate) struct Link {
 
 impl Link {
     /// Dials, says hello, and waits to be welcomed.
-    pub(crate) async fn join(url: &str, hello: &Hello) -> Result<Self, NoLink> {
-        timeout(JOIN_WITHIN, Box::pin(Self::try_join(url, hello)))
+    pub(crate) async fn join(url: &str, links: &Links, hello: &Hello) -> Result<Self, NoLink> {
+        timeout(JOIN_WITHIN, Box::pin(Self::try_join(url, links, hello)))
             .await
             .unwrap_or_else(|_| Err(NoLink::Yet(format!("{url} did not welcome us within {JOIN_WITHIN:?}"))))
     }
 
-    async fn try_join(url: &str, hello: &Hello) -> Result<Self, NoLink> {
-        let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        let ever = |why: &str| {
-            NoLink::Ever(format!("{url:?} is no address of a control plane ({why}): write http://host:port"))
-        };
-        let endpoint = Endpoint::from_shared(full).map_err(|e| ever(&e.to_string()))?;
-        // Another scheme would fail at every try, and we would try for ever.
-        if endpoint.uri().scheme_str() != Some("http") {
-            return Err(ever("it speaks gRPC over http"));
-        }
+    async fn try_join(url: &str, links: &Links, hello: &Hello) -> Result<Self, NoLink> {
+        // What is refused here would fail at every try, and we would try for ever.
+        let endpoint = links.endpoint(url).map_err(|refused| NoLink::Ever(refused.to_string()))?;
         let endpoint = endpoint.connect_timeout(JOIN_WITHIN).tcp_nodelay(true);
         let yet = |why: &str| NoLink::Yet(format!("{url}: {why}"));
-        let channel = endpoint.connect().await.map_err(|e| yet(&chain(&e)))?;
+        let failed = |error: &(dyn std::error::Error + 'static)| {
+            let why = format!("{url}: {}", tls::explain(error));
+            if tls::is_about_trust(error) { NoLink::Distrust(why) } else { NoLink::Yet(why) }
+        };
+        let channel = endpoint.connect().await.map_err(|e| failed(&e))?;
         let mut client = AgentsClient::new(channel)
             .max_decoding_message_size(proto::MESSAGE_BYTES_MAX)
             .max_encoding_message_size(proto::MESSAGE_BYTES_MAX);
         let (reports, outgoing) = mpsc::channel(REPORTS_WAITING);
         reports.try_send(report(Report::Hello(hello.clone()))).map_err(|e| yet(&e.to_string()))?;
         let joined = client.join(ReceiverStream::new(outgoing)).await;
-        let mut orders = joined.map_err(|e| yet(e.message()))?.into_inner();
-        let first = orders.message().await.map_err(|e| yet(e.message()))?;
+        let mut orders = joined.map_err(|e| failed(&e))?.into_inner();
+        let first = orders.message().await.map_err(|e| failed(&e))?;
         match first.and_then(|order| order.order) {
             Some(Order::Welcome(welcome)) if welcome.version != proto::VERSION => {
                 Err(NoLink::Ever(other_version(hello, &welcome.version)))
@@ -124,20 +124,14 @@ fn report(report: Report) -> AgentReport {
     AgentReport { report: Some(report) }
 }
 
-/// An error with its causes: tonic's own says only "transport error".
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |e| e.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
     async fn an_address_that_can_never_answer_is_refused_at_once() {
-        for url in ["ftp://127.0.0.1:1", "https://127.0.0.1:1", "http://", "not an address"] {
-            let joined = Link::join(url, &Hello::default()).await;
+        for url in ["ftp://127.0.0.1:1", "https://127.0.0.1:1", "http://10.0.0.1:1", "http://", "not an address"] {
+            let joined = Link::join(url, &Links::default(), &Hello::default()).await;
             assert!(matches!(&joined, Err(NoLink::Ever(why)) if why.contains(url)), "{url}: {:?}", joined.err());
         }
     }

@@ -1,5 +1,7 @@
 //! The command line. Flags win over the environment (`THRONG_*`), which wins over defaults.
 
+mod links;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -7,6 +9,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use measure::Clock;
 use reports::Collector;
 use truth::{Delay, OneIn, StallSpec};
+
+pub(crate) use links::{CertsArgs, Host, LinkArgs};
 
 /// Load and latency testing for chat and other realtime services.
 #[derive(Debug, Parser)]
@@ -46,6 +50,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Print a user's token for a chat server, for curl and friends.
     Token(TokenArgs),
+    /// Make a CA for a fleet and certificates for its hosts, so that they trust each other and nobody else.
+    Certs(CertsArgs),
     /// Serve as the control plane: hands scenarios out to workers.
     ControlPlane(ControlPlaneArgs),
     /// Serve as a worker: makes load.
@@ -76,6 +82,8 @@ pub(crate) struct RunArgs {
     /// Use the fleet of this control plane (http:// or https://), instead of starting one here.
     #[arg(long, env = "THRONG_CONTROL_PLANE", value_name = "URL")]
     pub(crate) control_plane: Option<String>,
+    #[command(flatten)]
+    pub(crate) links: LinkArgs,
     /// The run's directory [default: runs/<id>].
     #[arg(long, env = "THRONG_OUT", value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -251,6 +259,8 @@ pub(crate) struct ControlPlaneArgs {
     #[arg(long, env = "THRONG_STATE_DIR", value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) links: LinkArgs,
+    #[command(flatten)]
     pub(crate) role: RoleArgs,
 }
 
@@ -280,6 +290,8 @@ pub(crate) struct AgentArgs {
     spool_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) skew: SkewArgs,
+    #[command(flatten)]
+    pub(crate) links: LinkArgs,
     #[command(flatten)]
     pub(crate) role: RoleArgs,
 }
@@ -343,6 +355,8 @@ pub(crate) struct DataPlaneArgs {
     /// [default: nowhere].
     #[arg(long, env = "THRONG_OTLP_ENDPOINT", value_name = "URL", value_parser = collector)]
     pub(crate) otlp_endpoint: Option<Collector>,
+    #[command(flatten)]
+    pub(crate) links: LinkArgs,
     #[command(flatten)]
     pub(crate) role: RoleArgs,
 }
@@ -464,6 +478,10 @@ mod tests {
             "throng run s.yaml --otlp-endpoint http://127.0.0.1:4317",
             "throng data-plane --otlp-endpoint http://collector:4317 --listen 127.0.0.1:0",
             "throng token --server",
+            "throng certs d",
+            "throng certs d --host cp=cp.internal,10.0.0.5 --host w --days 7",
+            "throng worker --control-plane https://c --tls-ca a --tls-cert b --tls-key c",
+            "throng data-plane --listen 0.0.0.0:1 --plaintext",
             "throng worker --control-plane http://c --until-stdin-closes --log debug",
             "throng worker --control-plane http://c --clock-skew -250ms --clock-drift 30us/s",
         ] {
@@ -476,6 +494,9 @@ mod tests {
             "throng run s.yaml --workers 0",
             "throng token",
             "throng fly",
+            "throng certs",
+            "throng certs d --host ../x",
+            "throng worker --tls-ca a --tls-cert b",
             "throng compare a",
             "throng export r",
             "throng export r --format xml",

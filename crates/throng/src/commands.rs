@@ -1,5 +1,6 @@
 //! Commands that need no fleet.
 
+mod certs;
 mod compare;
 mod export;
 mod plan;
@@ -7,6 +8,7 @@ mod report;
 mod token;
 mod validate;
 
+pub(crate) use certs::certs;
 pub(crate) use compare::{Compared, against, compare};
 pub(crate) use export::export;
 pub(crate) use plan::plan;

@@ -50,6 +50,7 @@ fn dispatch(command: &Command, open_files: u64) -> Result<Exit, Failure> {
         Command::Report(args) => commands::report(args),
         Command::Compare(args) => commands::compare(args),
         Command::Export(args) => commands::export(args),
+        Command::Certs(args) => commands::certs(args),
         Command::Token(args) => commands::token(args),
         Command::ControlPlane(args) => roles::block_on(roles::control_plane(args)),
         Command::Worker(args) => roles::block_on(roles::worker(args)),

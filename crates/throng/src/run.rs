@@ -12,6 +12,7 @@ mod words;
 use std::path::PathBuf;
 
 use proto::control::{SubmitReply, SubmitRequest};
+use tls::Links;
 
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure, OrExit as _};
@@ -79,6 +80,11 @@ impl Session<'_> {
         open_files: u64,
         progress: &mut Progress,
     ) -> Result<Control, Failure> {
+        // A fleet on this machine speaks over loopback.
+        let links = if self.args.control_plane.is_some() { self.args.links.links()? } else { Links::default() };
+        if let Some(url) = &self.args.control_plane {
+            links.endpoint(url).or_exit(Exit::Usage)?;
+        }
         chosen.check().await?;
         let mut workers = self.args.workers.unwrap_or(0);
         let mut probes = 0;
@@ -104,7 +110,7 @@ impl Session<'_> {
                 self.start_fleet(&mut chosen, sizes, progress).await?
             }
         };
-        let mut control = Control::connect(&control_plane).await.or_exit(Exit::Unavailable)?;
+        let mut control = Control::connect(&control_plane, &links).await.or_exit(Exit::Unavailable)?;
         let SubmitReply { run, dir } = match control.submit(self.request(&chosen, workers, probes)).await {
             Ok(reply) => reply,
             Err(Refused::Wrong(text)) => return Err(Failure::new(Exit::Usage, text)),

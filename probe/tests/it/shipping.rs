@@ -34,6 +34,7 @@ fn recorder() -> SharedRecorder {
 fn start(address: SocketAddr, sources: Vec<Source>, dir: &std::path::Path, memory_bytes: usize) -> Shipper {
     let config = ShipperConfig {
         data_plane: address.to_string(),
+        links: tls::Links::default(),
         run: "r".into(),
         // So many seconds ago that a boundary comes in a fraction of a second.
         start: Clock::System.now() - Duration::from_millis(700),

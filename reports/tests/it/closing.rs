@@ -184,7 +184,13 @@ async fn what_makes_no_sense_is_refused() {
 #[tokio::test]
 async fn a_directory_that_is_not_writable_is_named() {
     let listen = ([127, 0, 0, 1], 0).into();
-    let config = reports::Config { listen, dir: "/proc/runs".into(), metrics_listen: None, collector: None };
+    let config = reports::Config {
+        listen,
+        dir: "/proc/runs".into(),
+        metrics_listen: None,
+        links: tls::Links::default(),
+        collector: None,
+    };
     let error = reports::DataPlane::bind(config).await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("/proc/runs") && text.contains("name another directory"), "{text}");

@@ -59,6 +59,7 @@ impl Plane {
             listen: ([127, 0, 0, 1], port).into(),
             dir: dir.to_owned(),
             metrics_listen: Some(([127, 0, 0, 1], 0).into()),
+            links: tls::Links::default(),
             collector,
         };
         let (stop, stopped) = oneshot::channel::<()>();

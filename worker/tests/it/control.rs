@@ -139,6 +139,7 @@ impl Fixture {
         let (shutdown, telemetry) = (CancellationToken::new(), Arc::new(Books::default()));
         let config = Config {
             control_plane: format!("http://{address}"),
+            links: tls::Links::default(),
             name: "worker".into(),
             threads: Some(2),
             capacity: None,

@@ -1,6 +1,6 @@
 //! `throng control-plane`.
 
-use control_plane::{Config, ControlPlane};
+use control_plane::{Config, ControlPlane, Error};
 use serde_json::json;
 
 use super::announce;
@@ -11,7 +11,7 @@ use crate::lifeline;
 /// Serves until told to end.
 ///
 /// # Errors
-/// When an address is taken, or serving fails.
+/// When an address is taken or must not be listened on, or serving fails.
 pub(crate) async fn control_plane(args: &ControlPlaneArgs) -> Result<Exit, Failure> {
     let end = lifeline::token(args.role.until_stdin_closes).or_exit(Exit::Unexpected)?;
     let config = Config {
@@ -19,9 +19,14 @@ pub(crate) async fn control_plane(args: &ControlPlaneArgs) -> Result<Exit, Failu
         web_listen: args.web_listen,
         data_plane: args.data_plane.clone(),
         state_dir: args.state_dir.clone(),
+        links: args.links.links()?,
         ..Config::default()
     };
-    let bound = ControlPlane::bind(config).await.or_exit(Exit::Unavailable)?;
+    let bound = ControlPlane::bind(config).await;
+    let bound = bound.map_err(|error| {
+        let exit = if matches!(error, Error::Refused(_)) { Exit::Usage } else { Exit::Unavailable };
+        Failure { exit, error: Some(error.into()) }
+    })?;
     let (listen, web) = (bound.listen().to_string(), bound.web_listen().to_string());
     announce(&json!({"role": "control-plane", "listen": listen, "web": web}))?;
     bound.serve(end.cancelled_owned()).await.or_exit(Exit::Unexpected)?;

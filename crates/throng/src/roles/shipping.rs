@@ -19,6 +19,8 @@ const SPOOL_DISK_BYTES: u64 = 1 << 30;
 #[derive(Debug)]
 pub(super) struct Shipping {
     pub(super) clock: Clock,
+    /// How the data plane is reached.
+    pub(super) links: tls::Links,
     /// Where what can't be shipped waits, and stays if it never can.
     pub(super) spool_dir: PathBuf,
 }
@@ -36,6 +38,7 @@ impl Telemetry for Shipping {
         };
         let config = ShipperConfig {
             data_plane: run.data_plane,
+            links: self.links.clone(),
             run: run.run,
             start: run.start.run_at,
             known: run.known,

@@ -19,9 +19,11 @@ pub(crate) async fn worker(args: &WorkerArgs) -> Result<Exit, Failure> {
     let source_addresses = args.source_addresses.concat();
     let args = &args.agent;
     let end = lifeline::token(args.role.until_stdin_closes).or_exit(Exit::Unexpected)?;
+    let links = args.links.links()?;
     let name = name_or_host(args.name.as_deref());
     let config = Config {
         control_plane: args.control_plane.clone(),
+        links: links.clone(),
         name: name.clone(),
         threads: None,
         capacity: None,
@@ -29,7 +31,7 @@ pub(crate) async fn worker(args: &WorkerArgs) -> Result<Exit, Failure> {
     };
     let clock = args.skew.clock();
     announce(&json!({"role": "worker", "name": name, "control_plane": args.control_plane}))?;
-    let telemetry = Arc::new(Shipping { clock: clock.clone(), spool_dir: args.spool_dir() });
+    let telemetry = Arc::new(Shipping { clock: clock.clone(), links, spool_dir: args.spool_dir() });
     worker::run(config, telemetry, clock, end).await.or_exit(Exit::Unavailable)?;
     Ok(Exit::Passed)
 }

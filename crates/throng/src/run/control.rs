@@ -9,8 +9,9 @@ use proto::control::control_client::ControlClient;
 use proto::control::{RunUpdate, StopRequest, SubmitReply, SubmitRequest, WatchRequest};
 use proto::telemetry::data_plane_client::DataPlaneClient;
 use proto::telemetry::{CloseReply, CloseRequest, NoteRequest};
+use tls::Links;
 use tokio::time::timeout;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -36,8 +37,8 @@ impl Control {
     ///
     /// # Errors
     /// When the URL is none, or nobody answers there in time.
-    pub(crate) async fn connect(url: &str) -> Result<Self> {
-        let channel = dial(url).await.with_context(|| format!("the control plane at {url} can't be reached"))?;
+    pub(crate) async fn connect(url: &str, links: &Links) -> Result<Self> {
+        let channel = dial(url, links).await.with_context(|| format!("the control plane at {url} can't be reached"))?;
         let client = ControlClient::new(channel);
         Ok(Self(client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)))
     }
@@ -88,7 +89,7 @@ impl Control {
 /// Tells the data plane something for the report; a failure is told to the log only, since it is no one's fault here.
 pub(crate) async fn note(data_plane: &str, run: &str, kind: &str, text: &str) {
     let noted = async {
-        let mut client = DataPlaneClient::new(dial(data_plane).await?);
+        let mut client = DataPlaneClient::new(dial(data_plane, &Links::default()).await?);
         let at_ns = Clock::System.now().as_nanos();
         let (run, kind, text) = (run.to_owned(), kind.to_owned(), text.to_owned());
         timeout(ANSWER_WITHIN, client.note(NoteRequest { run, at_ns, kind, text })).await??;
@@ -104,7 +105,7 @@ pub(crate) async fn note(data_plane: &str, run: &str, kind: &str, text: &str) {
 /// # Errors
 /// When it can't be asked, or could not close it.
 pub(crate) async fn close(data_plane: &str, run: &str, reason: &str, wait: Duration) -> Result<CloseReply> {
-    let mut client = DataPlaneClient::new(dial(data_plane).await?);
+    let mut client = DataPlaneClient::new(dial(data_plane, &Links::default()).await?);
     let request = CloseRequest {
         run: run.to_owned(),
         lost_sources: Vec::new(),
@@ -118,19 +119,21 @@ pub(crate) async fn close(data_plane: &str, run: &str, reason: &str, wait: Durat
     reply.map(tonic::Response::into_inner).map_err(|status| said("the data plane could not close the run", &status))
 }
 
-async fn dial(url: &str) -> Result<Channel> {
-    let endpoint = Endpoint::from_shared(url.to_owned())
-        .map_err(|_| anyhow!("{url:?} is no URL: write it like http://host:7700"))?;
-    let endpoint = endpoint
+async fn dial(url: &str, links: &Links) -> Result<Channel> {
+    let endpoint = links
+        .endpoint(url)?
         .connect_timeout(CONNECT_WITHIN)
         .http2_keep_alive_interval(Duration::from_secs(5))
         .keep_alive_timeout(Duration::from_secs(5));
-    Ok(timeout(CONNECT_WITHIN, endpoint.connect())
-        .await
-        .with_context(|| format!("no answer within {CONNECT_WITHIN:?}"))??)
+    let connected = timeout(CONNECT_WITHIN, endpoint.connect()).await;
+    let connected = connected.with_context(|| format!("no answer within {CONNECT_WITHIN:?}"))?;
+    connected.map_err(|error| anyhow!(tls::explain(&error)))
 }
 
 fn said(what: &str, status: &Status) -> anyhow::Error {
+    if tls::is_about_trust(status) {
+        return anyhow!("{what}: {}", tls::explain(status));
+    }
     let text = status.message();
     if text.is_empty() { anyhow!("{what}: {}", status.code()) } else { anyhow!("{what}: {text}") }
 }

@@ -1,6 +1,7 @@
 //! System tests: the real binary with all its processes, small loads, and everything that can go wrong.
 
 mod by_hand;
+mod certs;
 mod chat_server;
 mod edges;
 mod faults;

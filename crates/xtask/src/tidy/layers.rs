@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::Problems;
 
-const PURE: &[&str] = &["measure", "wire", "proto"];
+/// Those that depend on nothing of ours.
+const PURE: &[&str] = &["measure", "wire", "proto", "tls"];
 const LIBRARIES: &[&str] = &["client", "agent", "scenarios"];
 const SERVICES: &[&str] = &["control-plane", "worker", "probe", "reports", "chat-server", "truth"];
 
