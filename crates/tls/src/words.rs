@@ -7,12 +7,27 @@ use jiff::tz::TimeZone;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 
+/// How rustls begins to say that the other end refused us.
+const ALERT: &str = "received fatal alert: ";
+/// With what the other end refuses a certificate (RFC 8446 §6.2), or the lack of one.
+const OF_TRUST: [AlertDescription; 7] = [
+    AlertDescription::CertificateRequired,
+    AlertDescription::BadCertificate,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::UnknownCA,
+    AlertDescription::DecryptError,
+];
+
 /// An error with its causes. What TLS has to say comes in our words, and then alone.
 pub fn explain(error: &(dyn Error + 'static)) -> String {
     if let Some(tls) = tls_error(error) {
-        return of_tls(tls);
+        return of_tls(&tls);
     }
-    let mut text = error.to_string();
+    // What a status says of itself is for programmers.
+    let status = error.downcast_ref::<tonic::Status>();
+    let mut text = status.map_or_else(|| error.to_string(), |status| status.message().to_owned());
     for cause in causes(error).skip(1) {
         let cause = cause.to_string();
         // Layers repeat each other.
@@ -25,19 +40,9 @@ pub fn explain(error: &(dyn Error + 'static)) -> String {
 
 /// Whether it failed for somebody's certificate: then trying again is of no use before somebody mends that.
 pub fn is_about_trust(error: &(dyn Error + 'static)) -> bool {
-    use AlertDescription as Alert;
     match tls_error(error) {
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => true,
-        Some(rustls::Error::AlertReceived(alert)) => matches!(
-            alert,
-            Alert::CertificateRequired
-                | Alert::BadCertificate
-                | Alert::CertificateExpired
-                | Alert::CertificateUnknown
-                | Alert::UnsupportedCertificate
-                | Alert::UnknownCA
-                | Alert::DecryptError
-        ),
+        Some(rustls::Error::AlertReceived(alert)) => OF_TRUST.contains(&alert),
         _ => false,
     }
 }
@@ -53,8 +58,13 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     })
 }
 
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    causes(error).find_map(|cause| cause.downcast_ref())
+/// What went wrong in TLS. The HTTP/2 library keeps of it nothing but its text.
+fn tls_error(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
+    let typed = causes(error).find_map(|cause| cause.downcast_ref().cloned());
+    typed.or_else(|| {
+        let said = causes(error).find_map(|cause| cause.to_string().strip_prefix(ALERT).map(str::to_owned))?;
+        OF_TRUST.into_iter().find(|alert| format!("{alert:?}") == said).map(rustls::Error::AlertReceived)
+    })
 }
 
 fn of_tls(error: &rustls::Error) -> String {
@@ -105,13 +115,49 @@ fn of_certificate(invalid: &CertificateError) -> String {
     }
 }
 
-/// `DnsName("a")` as rustls shows a name, as people write it.
+/// `DnsName("a")` or `IpAddress(10.0.0.1)`, as rustls shows a name, as people write it.
 fn plain(shown: &str) -> &str {
-    shown.split_once('"').and_then(|(_, rest)| rest.split_once('"')).map_or(shown, |(name, _)| name)
+    let inner = shown.split_once('(').map_or(shown, |(_, rest)| rest.trim_end_matches(')'));
+    inner.trim_matches('"')
 }
 
 /// An instant's day, in UTC.
 pub(crate) fn day(time: UnixTime) -> String {
     let second = i64::try_from(time.as_secs()).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
     second.map_or_else(|| "a day unknown".to_owned(), |second| second.to_zoned(TimeZone::UTC).date().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_is_understood_however_deep_it_is() {
+        let alert = rustls::Error::AlertReceived(AlertDescription::UnknownCA);
+        let typed = io::Error::new(io::ErrorKind::InvalidData, alert.clone());
+        // What is left of it after HTTP/2.
+        let text = io::Error::new(io::ErrorKind::InvalidData, alert.to_string());
+        for error in [typed, text] {
+            assert!(is_about_trust(&error), "{error:?}");
+            assert!(explain(&error).contains("does not know the CA of our certificate"), "{}", explain(&error));
+        }
+    }
+
+    #[test]
+    fn other_errors_are_told_once_with_their_causes() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(explain(&refused), "connection refused");
+        assert_eq!(explain(&tonic::Status::not_found("there is no run")), "there is no run");
+        assert!(!is_about_trust(&refused));
+    }
+
+    #[test]
+    fn a_name_that_a_certificate_lacks_is_named() {
+        let error = rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+            expected: "b.internal".try_into().expect("a name"),
+            presented: vec!["DnsName(\"a.internal\")".to_owned(), "IpAddress(10.0.0.1)".to_owned()],
+        });
+        let text = explain(&io::Error::other(error));
+        assert!(text.contains("is for a.internal, 10.0.0.1, and not for b.internal"), "{text}");
+    }
 }
