@@ -4,6 +4,8 @@
 mod args;
 mod browser;
 mod commands;
+#[cfg(test)]
+mod deployed;
 mod exit;
 mod lifeline;
 mod limits;

