@@ -89,6 +89,7 @@ impl Filter {
             self.stash.push(hash);
             self.stash_changed = true;
         }
+        self.bound();
     }
 
     /// A connection of a user went.
@@ -110,6 +111,16 @@ impl Filter {
         if self.table.is_roomy(self.users.len()) {
             self.rebuild();
         }
+        self.bound();
+    }
+
+    /// Forgets what was written when the whole table is shipped anyway: a link may be down for long.
+    fn bound(&mut self) {
+        // Six bytes a written slot, two a slot of the whole table.
+        self.whole |= self.written.len() * 3 > self.table.slots().len();
+        if self.whole {
+            self.written.clear();
+        }
     }
 
     /// Users that are online.
@@ -128,8 +139,7 @@ impl Filter {
             return None;
         }
         let mut written = std::mem::take(&mut self.written);
-        // Six bytes a written slot, two a slot of the whole table.
-        let whole = std::mem::take(&mut self.whole) || written.len() * 3 > self.table.slots().len();
+        let whole = std::mem::take(&mut self.whole);
         if whole {
             self.epoch += 1;
             self.number = 0;

@@ -103,8 +103,8 @@ pub(crate) struct EdgeLink {
     /// Calls whose answers wait until what they led to has been passed on here.
     marks: Mutex<HashMap<u64, oneshot::Sender<()>>>,
     next_mark: AtomicU64,
-    /// Users that the origin must hear of.
-    arrivals: Mutex<Vec<Arc<UserCell>>>,
+    /// Users that the origin must hear of, by number: each once, however long the link is down.
+    arrivals: Mutex<HashMap<u32, Arc<UserCell>>>,
     pub(crate) filter: Mutex<Filter>,
     pub(crate) stats: EdgeStats,
 }
@@ -178,12 +178,12 @@ impl EdgeLink {
         let mark = self.next_mark.fetch_add(1, Ordering::Relaxed);
         let (passed, passes) = oneshot::channel();
         lock(&self.marks).insert(mark, passed);
+        let _waits = Waits { marks: &self.marks, mark };
         let reply = self.call(app, CallRequest { edge: app.origin_id, mark, ..call }).await;
         if reply.is_ok() {
             // When the link breaks meanwhile, its events come with the next one.
             let _ = tokio::time::timeout(app.config.link_patience, passes).await;
         }
-        lock(&self.marks).remove(&mark);
         reply
     }
 
@@ -238,7 +238,7 @@ impl EdgeLink {
     /// The origin must hear of a user: he is new, or has changed.
     pub(crate) fn admit(&self, user: &Arc<UserCell>) {
         user.set_admitted(false);
-        lock(&self.arrivals).push(user.clone());
+        lock(&self.arrivals).insert(user.number, user.clone());
     }
 
     /// A description of the channel that is not older than event number `seq`; `fetch` asks the origin, for all who wait.
@@ -258,6 +258,18 @@ impl EdgeLink {
         let state = fetch.await?;
         *known = Some((state.clone(), at));
         Ok(state)
+    }
+}
+
+/// A call that waits for its mark; whoever made it may go away at any time.
+struct Waits<'a> {
+    marks: &'a Mutex<HashMap<u64, oneshot::Sender<()>>>,
+    mark: u64,
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        lock(self.marks).remove(&self.mark);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who is online, as a node acts on it: events for a user go to his connections and to the edges that may hold him, and
 //! whoever asked for somebody's presence hears of it.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub(crate) struct Online {
 #[derive(Debug, Default)]
 struct News {
     /// Users of whom the origin wants to know, and who came or went.
-    moved: Vec<Arc<UserCell>>,
+    moved: HashMap<u32, Arc<UserCell>>,
     observing: Observing,
 }
 
@@ -101,7 +101,7 @@ impl App {
             return;
         }
         match self.edge {
-            Some(_) => lock(&self.online.news).moved.push(user.clone()),
+            Some(_) => drop(lock(&self.online.news).moved.insert(user.number, user.clone())),
             // What counts is how it is under the lock: of two that come and go at once the last one is right.
             None => {
                 let mut presence = lock(&self.online.presence);
@@ -353,7 +353,7 @@ impl App {
             let user = self.users.get_or_create(user).0;
             lock(&self.online.wanted).insert(user.id.clone());
             user.set_observed(true);
-            lock(&self.online.news).moved.push(user);
+            lock(&self.online.news).moved.insert(user.number, user);
         }
         for user in &observing.end {
             lock(&self.online.wanted).remove(user.as_str());
@@ -388,9 +388,8 @@ impl App {
         if observing != Observing::default() {
             says.push(EdgeSaid::Observing(observing));
         }
-        let mut seen = HashSet::new();
         let mut presences = Presences::default();
-        for user in moved.iter().filter(|user| seen.insert(user.number)) {
+        for user in moved.values() {
             let list = if user.is_online() { &mut presences.online } else { &mut presences.offline };
             list.push(user.id.to_string());
         }

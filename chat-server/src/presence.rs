@@ -28,6 +28,8 @@ struct Observed<L> {
     told: bool,
     /// When they will be told otherwise.
     due: Option<Timestamp>,
+    /// Whether he is among those of whom something is due.
+    queued: bool,
 }
 
 /// A change that must be told.
@@ -74,7 +76,7 @@ impl<L: Clone + Eq + Hash> Presence<L> {
         let first = !self.users.contains_key(user);
         let observed = self.users.entry(user.clone()).or_insert_with(|| {
             let sources = here.then_some(Source::Here).into_iter().collect();
-            Observed { listeners: Vec::new(), sources, told: online, due: None }
+            Observed { listeners: Vec::new(), sources, told: online, due: None, queued: false }
         });
         if !observed.listeners.contains(&listener) {
             observed.listeners.push(listener.clone());
@@ -149,10 +151,10 @@ impl<L: Clone + Eq + Hash> Presence<L> {
         for user in std::mem::take(&mut self.due) {
             let Some(observed) = self.users.get_mut(&user) else { continue };
             match observed.due {
-                None => {}
+                None => observed.queued = false,
                 Some(due) if due > now => self.due.push(user),
                 Some(_) => {
-                    observed.due = None;
+                    (observed.due, observed.queued) = (None, false);
                     observed.told = !observed.told;
                     changes.push(Change { user, online: observed.told, listeners: observed.listeners.clone() });
                 }
@@ -169,7 +171,7 @@ impl<L: Clone + Eq + Hash> Presence<L> {
             observed.due = None;
         } else if observed.due.is_none() {
             observed.due = Some(if online { now } else { now + self.grace });
-            if !self.due.contains(user) {
+            if !std::mem::replace(&mut observed.queued, true) {
                 self.due.push(user.clone());
             }
         }

@@ -247,7 +247,12 @@ async fn query(
     let fetched = async { ask::<ChannelState>(&app, &call, &path, &asked).await.map_err(Err)?.map_err(Ok) };
     let described = match &cell.remote {
         Some(remote) if !query.state && call.token_user().is_some() => {
-            EdgeLink::describe(&app.clock, remote, seq, fetched).await
+            // One after another may fail before it is this call's turn.
+            let described = EdgeLink::describe(&app.clock, remote, seq, fetched);
+            match tokio::time::timeout(app.config.request_timeout, described).await {
+                Ok(described) => described,
+                Err(_) => Err(Err(failure::origin_away())),
+            }
         }
         _ => fetched.await,
     };

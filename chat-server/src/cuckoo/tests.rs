@@ -150,3 +150,17 @@ fn users_with_the_same_buckets_and_tag_go_into_the_stash() {
     filter.rebuild();
     assert_eq!(filter.stash.len(), 42, "no table is large enough for them");
 }
+
+#[test]
+fn what_is_not_shipped_for_long_does_not_grow() {
+    let (mut filter, mut copy) = (Filter::new(), Copy::default());
+    copy.apply(filter.take_changes().unwrap()).unwrap();
+    filter.add("ann");
+    for nth in 0..10_000 {
+        filter.add(&format!("user-{nth}"));
+        filter.remove(&format!("user-{nth}"));
+        assert!(filter.written.len() * 3 <= filter.table.slots().len());
+    }
+    copy.apply(filter.take_changes().unwrap()).unwrap();
+    assert!(copy.may_hold("ann") && !copy.may_hold("user-1"));
+}

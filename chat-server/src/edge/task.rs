@@ -260,7 +260,7 @@ impl Task {
             }));
         }
         let arrivals = std::mem::take(&mut *lock(&self.edge.arrivals));
-        for admitted in self.batches.add(arrivals) {
+        for admitted in self.batches.add(arrivals.into_values().collect()) {
             self.say(Says::Admitted(admitted));
         }
         for says in self.app.take_presence_news() {
@@ -330,7 +330,8 @@ impl Task {
         }
         if another {
             // It may have forgotten everybody.
-            lock(&self.edge.arrivals).extend(self.app.users.collect(|user| user.is_online()));
+            let online = self.app.users.collect(|user| user.is_online());
+            lock(&self.edge.arrivals).extend(online.into_iter().map(|user| (user.number, user)));
         }
         self.app.observe_anew();
         if let Some(stream) = &self.stream {

@@ -2,6 +2,7 @@
 //! keep up is closed, and begins anew.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -9,6 +10,8 @@ use crate::sharded::lock;
 
 /// Bytes that are sent as one message.
 const PIECE: usize = 256 * 1024;
+/// How long the other end may take nothing, though it answers pings.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// Something that takes room.
 pub(crate) trait Weigh {
@@ -139,16 +142,16 @@ impl<T: Weigh> LinkOutbox<T> {
             for item in items {
                 bytes += item.bytes();
                 piece.push(item);
-                if bytes >= PIECE && !send(std::mem::take(&mut piece)).await {
-                    return "the other end is gone";
-                }
                 if bytes >= PIECE {
+                    if let Err(why) = in_time(send(std::mem::take(&mut piece))).await {
+                        return why;
+                    }
                     self.sent(std::mem::take(&mut bytes));
                 }
             }
             if !piece.is_empty() {
-                if !send(piece).await {
-                    return "the other end is gone";
+                if let Err(why) = in_time(send(piece)).await {
+                    return why;
                 }
                 self.sent(bytes);
             }
@@ -169,5 +172,14 @@ impl<T: Weigh> LinkOutbox<T> {
     /// Waits until something was queued, or it was closed, since the last wait.
     pub(crate) async fn ready(&self) {
         self.ready.notified().await;
+    }
+}
+
+/// Waits until the other end has taken something; an error says why it has not.
+async fn in_time(sent: impl Future<Output = bool>) -> Result<(), &'static str> {
+    match tokio::time::timeout(STUCK, sent).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("the other end is gone"),
+        Err(_) => Err("the other end takes nothing"),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::nodes::{Proxy, attached, edge, origin};
+use crate::support::Server;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_users_event_goes_to_the_edges_that_may_hold_him() {
@@ -39,6 +40,52 @@ async fn a_users_event_goes_to_the_edges_that_may_hold_him() {
     assert_eq!(bob.event_of("notification.removed_from_channel").await["member"]["id"], "bob");
     let link = &left.stats().await["link"];
     assert_eq!((&link["user_events_vain"], &link["filter_users"]), (&json!(0), &json!(1)));
+}
+
+/// A user whom no filter that holds ann alone tells from her: the same tag in the same bucket. Found by trying.
+const LIKE_ANN: &str = "u2015406";
+
+/// Adds a user to a new channel; answers how many edges need not hear of it.
+async fn notify(origin: &Server, channel: &str, user: &str) -> u64 {
+    let spared = async || origin.stats().await["user_events_spared"].as_u64().unwrap();
+    let before = spared().await;
+    let make = json!({"data": {"members": [user]}});
+    origin.post("eve", &format!("/channels/messaging/{channel}/query"), make).await.good();
+    spared().await - before
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_whom_the_filter_takes_for_another_is_counted_and_nobody_is_told() {
+    let origin = origin(None, |_| {}).await;
+    let (left, right) = (edge(origin.link.unwrap(), |_| {}).await, edge(origin.link.unwrap(), |_| {}).await);
+    attached(&left, 1).await;
+    attached(&right, 1).await;
+    let mut ann = left.connect("ann").await;
+    // Until the edges have said who is there, anybody may be; and then ann is on one of them.
+    for (user, edges) in [("nobody", 2), ("ann", 1)] {
+        for nth in 0.. {
+            let spared = notify(&origin, &format!("{user}-{nth}"), user).await;
+            if user == "ann" {
+                assert_eq!(ann.event_of("notification.added_to_channel").await["channel_id"], format!("ann-{nth}"));
+            }
+            if spared == edges {
+                break;
+            }
+        }
+    }
+    let vain = async || left.stats().await["link"]["user_events_vain"].as_u64().unwrap();
+    let before = vain().await;
+    assert_eq!(notify(&origin, "other", LIKE_ANN).await, 1, "one of the edges may hold him");
+    assert_eq!(notify(&origin, "hers", "ann").await, 1);
+    let event = ann.event_of("notification.added_to_channel").await;
+    assert_eq!(event["channel_id"], "hers", "what is for another is not for her: {event}");
+    assert_eq!(vain().await, before + 1);
+    // Whoever is gone is soon asked for nowhere.
+    drop(ann);
+    let mut nth = 0;
+    while notify(&origin, &format!("gone-{nth}"), "ann").await < 2 {
+        nth += 1;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
