@@ -243,8 +243,14 @@ impl Chart {
         let end = at.left + at.plot_width();
         // Right of the axis' name and of its topmost tick.
         let mut free = (text_width(&self.y.title, LETTERS) + 8.0).max(at.left);
+        let mut before = "";
         for shade in &self.shades {
             let x = at.x(self.x.scale.fraction(shade.start));
+            // Close behind a window of the same name, that name says it for both.
+            if x < free && std::mem::replace(&mut before, &shade.word) == shade.word {
+                continue;
+            }
+            before = &shade.word;
             let wide = text_width(&shade.word, LETTERS);
             // Right of the window's start where it fits, else pulled left.
             let x = x.min(at.width - wide).max(free);

@@ -42,18 +42,18 @@ fn browse(page: &str, more: &[&str]) -> (String, String) {
 }
 
 /// The report and its inspector in a frame: a browser's window is never narrower than 500 pixels, a frame is.
-fn framed(html: &str, width: u32) -> String {
+fn framed(html: &str, width: u32, scheme: &str) -> String {
     let inspected = html.replace("</body>", &format!("<script>{INSPECTOR}</script></body>"));
     let inspected = inspected.replace('&', "&amp;").replace('"', "&quot;");
     format!(
-        "<!doctype html><title>test</title><iframe width=\"{width}\" height=\"1200\" style=\"border:0\" srcdoc=\"{inspected}\"></iframe>"
+        "<!doctype html><title>test</title><iframe name=\"{scheme}\" width=\"{width}\" height=\"1200\" style=\"border:0\" srcdoc=\"{inspected}\"></iframe>"
     )
 }
 
 fn inspect(name: &str, html: &str, width: u32, dark: bool) {
     let directory = tempfile::tempdir().expect("a directory for the page");
     let page = directory.path().join("report.html");
-    std::fs::write(&page, framed(html, width)).expect("the page is written");
+    std::fs::write(&page, framed(html, width, if dark { "dark" } else { "light" })).expect("the page is written");
     let dark_mode = ["--blink-settings=preferredColorScheme=0"];
     let (dom, log) = browse(&format!("file://{}", page.display()), if dark { &dark_mode } else { &[] });
     let console: Vec<_> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
@@ -71,17 +71,20 @@ fn every_report_is_whole_on_a_phone() {
 
 #[test]
 fn a_comparison_is_whole_on_a_phone_and_on_a_desk() {
-    for (name, page) in crate::comparison::pages() {
-        inspect(name, &page, 390, false);
+    let pages = crate::comparison::pages();
+    for (name, page) in &pages {
+        inspect(name, page, 390, false);
     }
-    inspect("comparison", &crate::comparison::pages()[0].1, 1280, true);
+    for (width, dark) in [(390, true), (1280, false), (1280, true)] {
+        inspect("comparison", &pages[0].1, width, dark);
+    }
 }
 
 #[test]
-fn a_report_is_whole_on_a_desk_in_light_and_dark() {
+fn a_report_is_whole_on_a_desk_and_on_a_phone_in_light_and_dark() {
     for (name, result) in [("quickstart", synthetic::quickstart()), ("hour", synthetic::hour())] {
-        for dark in [false, true] {
-            inspect(name, &reports::render::html(&result), 1280, dark);
+        for (width, dark) in [(390, false), (390, true), (1280, false), (1280, true)] {
+            inspect(name, &reports::render::html(&result), width, dark);
         }
     }
 }

@@ -37,6 +37,8 @@ addEventListener("load", () => {
   } else if (document.querySelector("figure.time")) found.push("the script did not run");
   for (const details of document.querySelectorAll("details")) details.open = true;
   tooWide("with all tables open");
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  if (dark !== frameElement.name) found.push("the page is " + dark);
   if (innerWidth !== Number(frameElement.width)) found.push("the screen is " + innerWidth + " px wide");
   parent.document.documentElement.dataset.found = found.join(" | ");
 });
