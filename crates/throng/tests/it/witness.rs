@@ -28,6 +28,8 @@ use crate::harness::Run;
 
 /// How often a comparison within a tolerance is tried.
 const ATTEMPTS: u32 = 3;
+/// How many attempts a disturbed machine may spoil beside those.
+const DISTURBED: u32 = 6;
 /// The niceness of target and fleet, where we may choose it: a compiler next door then delays neither.
 const BEFORE_OTHERS: i32 = -10;
 
@@ -117,6 +119,27 @@ fn is_busy(reason: &str) -> bool {
 fn attempt(mut compare: impl FnMut() -> Result<(), String>) {
     let wrong: Vec<String> = (0..ATTEMPTS).map_while(|_| compare().err()).collect();
     assert!(wrong.len() < ATTEMPTS as usize, "in none of {ATTEMPTS} attempts:\n{}", wrong.join("\n"));
+}
+
+/// Why a comparison did not hold.
+struct Miss {
+    what: String,
+    /// Threads that had nothing to do but wake up were late by more than the comparison allows.
+    disturbed: bool,
+}
+
+/// The same as [`attempt`] for a comparison that one hiccup of the machine spoils: p99.9 of a few thousand deliveries is
+/// wrong when all threads of a process stood still for a thousandth of the run, which a neighbour on a busy host brings
+/// about in each of three attempts. A run that says so itself, by its event loops' delay, is no attempt, up to
+/// [`DISTURBED`] times. The tolerance stays what it is, and a wrong method still fails each time.
+fn attempt_undisturbed(mut compare: impl FnMut() -> Result<(), Miss>) {
+    let (mut wrong, mut quiet) = (Vec::new(), 0);
+    while quiet < ATTEMPTS && wrong.len() < (ATTEMPTS + DISTURBED) as usize {
+        let Err(miss) = compare() else { return };
+        quiet += u32::from(!miss.disturbed);
+        wrong.push(format!("{}{}", miss.what, if miss.disturbed { " (the machine was disturbed)" } else { "" }));
+    }
+    panic!("in none of {} attempts:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// One number of a metric of a result, in microseconds.

@@ -4,7 +4,7 @@
 //! merging by addition (the truth's percentiles are those of all its deliveries, sorted), and measuring before shipping:
 //! when a worker packs its second on a thread that doesn't give way, p99 over four workers is off by 3 ms.
 
-use super::{Target, attempt, counted, finish, untrue};
+use super::{Miss, Target, attempt_undisturbed, counted, finish, is_true, micros, untrue};
 
 /// Eight rooms of ten: ten deliveries a message, so that what waits in line behind each other in the target and in the
 /// workers is small against the tolerance. About 7,000 deliveries: seven of them lie above p99.9.
@@ -22,7 +22,7 @@ cohorts:
 hold: 6s
 ";
 
-fn compare(delay: &str, workers: u32) -> Result<(), String> {
+fn compare(delay: &str, workers: u32) -> Result<(), Miss> {
     let target = Target::start(|config| config.delay = delay.parse().expect("a distribution"));
     let mut run = target.run(SCENARIO, workers);
     let result = finish(&mut run);
@@ -32,12 +32,19 @@ fn compare(delay: &str, workers: u32) -> Result<(), String> {
     assert_eq!(counted(&result["metrics"], "delivery", "count"), truth.counts.written, "every delivery is measured");
     assert_eq!(result["completeness"]["lost"], 0);
     let wrong = untrue(&result, "delivery", &pooled);
-    if wrong.is_empty() { Ok(()) } else { Err(format!("{delay} over {workers} workers: {}", wrong.join("; "))) }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    // One in a thousand is what p99.9 is about. A delay of a loop and one of a delivery are the same: a thread that is ready
+    // and doesn't run.
+    let (tail, late) = (micros(&result, "delivery", "p999_us"), micros(&result, "loop_delay", "p999_us"));
+    let what = format!("{delay} over {workers} workers: {}; loops late by {late} µs", wrong.join("; "));
+    Err(Miss { what, disturbed: !is_true(tail + late, tail) })
 }
 
 fn compare_both(delay: &str) {
     for workers in [1, 4] {
-        attempt(|| compare(delay, workers));
+        attempt_undisturbed(|| compare(delay, workers));
     }
 }
 
