@@ -1,11 +1,14 @@
 //! `cargo xtask bench`: throng measured against its own aims, in release.
 
+pub(crate) mod abuse;
 pub(crate) mod bare;
 mod machine;
 mod measuring;
 mod results;
 mod room;
 mod rounds;
+mod served;
+mod slow;
 mod system;
 
 use anyhow::{Context as _, Result, bail};
@@ -84,6 +87,8 @@ const BENCHES: &[Bench] = &[
     ("fanout-busy", room::fanout_busy),
     ("connect", room::connect),
     ("deflate", room::deflate),
+    ("slow-readers", abuse::slow_readers),
+    ("half-open", abuse::half_open),
     ("million", room::million),
 ];
 
@@ -91,7 +96,8 @@ const BENCHES: &[Bench] = &[
 const BY_NAME_ONLY: &str = "million";
 
 /// Those that run the binary.
-const OF_THE_SYSTEM: [&str; 6] = ["footprint", "fanout", "fanout-busy", "connect", "deflate", "million"];
+const OF_THE_SYSTEM: [&str; 8] =
+    ["footprint", "fanout", "fanout-busy", "connect", "deflate", "slow-readers", "half-open", "million"];
 
 /// Runs the benchmarks, prints their figures, and writes them to `benches/RESULTS.md`.
 ///

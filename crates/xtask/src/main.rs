@@ -35,6 +35,9 @@ enum Command {
     /// One end of the bare program that benchmarks are held against.
     #[command(hide = true)]
     BareReceiver(bench::bare::ReceiverArgs),
+    /// Connections that say nothing, for the benchmark of them.
+    #[command(hide = true)]
+    HalfOpen(bench::abuse::HalfOpenArgs),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
         Command::BareReceiver(args) => bench::bare::receive(&args),
+        Command::HalfOpen(args) => bench::abuse::attack(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
