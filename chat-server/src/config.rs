@@ -59,6 +59,8 @@ pub struct Config {
     pub link_listen: Option<SocketAddr>,
     /// `host:port` of the origin's link: this node is an edge. `None`: it is the origin, or everything.
     pub origin: Option<String>,
+    /// How the origin is reached, and which edges are taken.
+    pub links: tls::Links,
     /// How long calls and new watchers wait for a link that is down.
     pub link_patience: Duration,
     /// Bytes that may wait on either end of a link; over it the link begins anew.
@@ -113,6 +115,7 @@ impl Config {
             data_dir: None,
             link_listen: None,
             origin: None,
+            links: tls::Links::default(),
             link_patience: Duration::from_secs(5),
             link_bytes_max: 32 * 1024 * 1024,
             presence_grace: Duration::from_secs(2),

@@ -44,6 +44,12 @@ impl ChatServer {
             format!("can't listen on {}: name another address or port, or port 0 for any free one", config.listen)
         })?;
         let address = listener.local_addr()?;
+        if let Some(at) = config.link_listen {
+            config.links.may_listen(at)?;
+        }
+        if let Some(origin) = &config.origin {
+            config.links.endpoint(origin)?;
+        }
         let link = config.link_listen.map(|at| {
             listen(at).with_context(|| format!("can't listen for edges on {at}: name another address or port"))
         });

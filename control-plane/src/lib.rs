@@ -24,6 +24,7 @@ pub mod run;
 mod service;
 mod store;
 mod submission;
+mod token;
 mod view;
 mod web;
 
@@ -38,9 +39,11 @@ use proto::control::control_server::ControlServer;
 use tls::{Incoming, Links};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::service::interceptor::InterceptedService;
 
 pub use limits::Limits;
 pub use submission::Parse;
+pub use token::Token;
 
 /// The largest request of people: a scenario of 1 MiB and its variables.
 const SUBMIT_BYTES_MAX: usize = 4 << 20;
@@ -64,6 +67,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// How the data plane is reached, and who may reach us.
     pub links: Links,
+    /// What people must show, on the page and for runs; `None`: nothing, and the page is this host's alone.
+    pub token: Option<Token>,
     /// Deadlines.
     pub limits: Limits,
     /// What reads scenarios.
@@ -79,6 +84,7 @@ impl Default for Config {
             data_plane: String::new(),
             state_dir: None,
             links: Links::default(),
+            token: None,
             limits: Limits::default(),
             parse: submission::plan_of,
         }
@@ -110,6 +116,11 @@ pub enum Error {
     /// An address must not be listened on so.
     #[error(transparent)]
     Refused(#[from] tls::Refused),
+    /// Everybody could read the page.
+    #[error(
+        "the page on {0} would be everybody's: give a token that people must show, with --token-file FILE or THRONG_TOKEN"
+    )]
+    Public(SocketAddr),
     /// A listener failed while it served.
     #[error("a listener failed: {0}")]
     Serve(String),
@@ -141,6 +152,9 @@ impl ControlPlane {
         for address in [config.listen, config.web_listen] {
             config.links.may_listen(address)?;
         }
+        if config.token.is_none() && !config.web_listen.ip().is_loopback() {
+            return Err(Error::Public(config.web_listen));
+        }
         let (grpc, listen) = bind(config.listen).await?;
         let (web, web_listen) = bind(config.web_listen).await?;
         Ok(Self { config, grpc, web, listen, web_listen, store, data_plane })
@@ -161,15 +175,15 @@ impl ControlPlane {
     /// # Errors
     /// When a listener fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Config { limits, data_plane, parse, links, .. } = self.config;
+        let Config { limits, data_plane, parse, links, token, .. } = self.config;
         let clock = Clock::System;
         let (director, handle) =
             director::Director::new(limits, clock.clone(), self.data_plane, data_plane, self.store);
         let clock_id = measure::clock::host_clock_id();
         let service = service::Service { director: handle.clone(), clock, clock_id, parse };
         let over = CancellationToken::new();
-        let grpc = tokio::spawn(serve_grpc(links.fleet(self.grpc), service, over.clone()));
-        let web = tokio::spawn(serve_web(links.people(self.web), handle, over.clone()));
+        let grpc = tokio::spawn(serve_grpc(links.fleet(self.grpc), service, token.clone(), over.clone()));
+        let web = tokio::spawn(serve_web(links.people(self.web), web::site(handle, token), over.clone()));
         let failed = over.clone();
         // A listener that fails ends the whole.
         director
@@ -202,10 +216,16 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     Ok((listener, bound))
 }
 
-async fn serve_grpc(incoming: Incoming, service: service::Service, over: CancellationToken) -> Result<(), String> {
+async fn serve_grpc(
+    incoming: Incoming,
+    service: service::Service,
+    token: Option<Token>,
+    over: CancellationToken,
+) -> Result<(), String> {
     let control = ControlServer::new(service.clone())
         .max_decoding_message_size(SUBMIT_BYTES_MAX)
         .max_encoding_message_size(proto::MESSAGE_BYTES_MAX);
+    let control = InterceptedService::new(control, move |request| token::admit(token.as_ref(), request));
     let agents = AgentsServer::new(service)
         .max_decoding_message_size(REPORT_BYTES_MAX)
         .max_encoding_message_size(proto::MESSAGE_BYTES_MAX);
@@ -220,10 +240,7 @@ async fn serve_grpc(incoming: Incoming, service: service::Service, over: Cancell
         .map_err(|e| format!("gRPC: {e}"))
 }
 
-async fn serve_web(incoming: Incoming, director: director::Handle, over: CancellationToken) -> Result<(), String> {
+async fn serve_web(incoming: Incoming, site: axum::Router, over: CancellationToken) -> Result<(), String> {
     let _ends_the_whole = over.clone().drop_guard();
-    axum::serve(incoming, web::site(director))
-        .with_graceful_shutdown(over.cancelled_owned())
-        .await
-        .map_err(|e| format!("pages: {e}"))
+    axum::serve(incoming, site).with_graceful_shutdown(over.cancelled_owned()).await.map_err(|e| format!("pages: {e}"))
 }

@@ -4,11 +4,13 @@ mod files;
 mod pages;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Json, Redirect, Response};
 use axum::routing::get;
 
+use crate::Token;
 use crate::director::{Command, Handle, Unanswered};
 use crate::view::{AgentView, RunView};
 
@@ -17,7 +19,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The site.
-pub(crate) fn site(director: Handle) -> Router {
+pub(crate) fn site(director: Handle, token: Option<Token>) -> Router {
     Router::new()
         .route("/", get(overview))
         .route("/part", get(overview_part))
@@ -30,8 +32,20 @@ pub(crate) fn site(director: Handle) -> Router {
         .route("/api/runs", get(api_runs))
         .route("/api/runs/{id}", get(api_run))
         .fallback(|| async { Problem::NotFound("there is no such page".to_owned()) })
+        .layer(axum::middleware::from_fn_with_state(token, admitted))
         .layer(axum::middleware::map_response(with_headers))
         .with_state(director)
+}
+
+/// Answers those only that show the token, if one is wanted.
+async fn admitted(State(token): State<Option<Token>>, request: Request, next: Next) -> Response {
+    let shown = request.headers().get(header::AUTHORIZATION).and_then(|shown| shown.to_str().ok());
+    if token.is_none_or(|token| shown.is_some_and(|shown| token.is_shown(shown))) {
+        return next.run(request).await;
+    }
+    let ask = [(header::WWW_AUTHENTICATE, r#"Basic realm="throng: the token is the password", charset="UTF-8""#)];
+    let text = "the control plane wants its token: as the password, or as `authorization: Bearer TOKEN`";
+    (StatusCode::UNAUTHORIZED, ask, text).into_response()
 }
 
 async fn with_headers(mut response: Response) -> Response {

@@ -118,8 +118,7 @@ async fn hear(stream: &mut Option<Dialled>) -> Result<ToEdge, String> {
     }
 }
 
-async fn dial(origin: String, proof: Proof, bytes_max: usize) -> Result<Dialled, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{origin}")).map_err(|error| error.to_string())?;
+async fn dial(endpoint: Endpoint, proof: Proof, bytes_max: usize) -> Result<Dialled, String> {
     let transport = endpoint
         .connect_timeout(DIAL)
         .tcp_nodelay(true)
@@ -130,7 +129,7 @@ async fn dial(origin: String, proof: Proof, bytes_max: usize) -> Result<Dialled,
         .initial_connection_window_size(WINDOWS.1)
         .connect()
         .await
-        .map_err(|error| format!("{:#}", anyhow::Error::new(error)))?;
+        .map_err(|error| tls::explain(&error))?;
     let mut client = LinkClient::with_interceptor(transport, proof)
         .max_decoding_message_size(proto::LINK_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(proto::LINK_MESSAGE_BYTES_MAX);
@@ -143,7 +142,7 @@ async fn dial(origin: String, proof: Proof, bytes_max: usize) -> Result<Dialled,
     });
     let attached = tokio::time::timeout(DIAL, client.attach(ReceiverStream::new(said))).await;
     let attached = attached.map_err(|_| "it doesn't answer in time".to_owned());
-    match attached.and_then(|attached| attached.map_err(|status| status.message().to_owned())) {
+    match attached.and_then(|attached| attached.map_err(|status| tls::explain(&status))) {
         Ok(inbound) => Ok(Dialled { inbound: inbound.into_inner(), client, outbox }),
         Err(why) => {
             outbox.close("it could not be attached");
@@ -280,8 +279,10 @@ impl Task {
         }
         match effect {
             Effect::Dial => {
-                let (origin, proof) = (self.edge.origin.clone(), Proof::new(&self.app.config.api_secret));
-                self.dialling = Some(tokio::spawn(dial(origin, proof, self.app.config.link_bytes_max)));
+                let (config, origin) = (&self.app.config, &self.edge.origin);
+                let (proof, bytes_max) = (Proof::new(&config.api_secret), config.link_bytes_max);
+                let endpoint = config.links.endpoint(origin).map_err(|refused| refused.to_string());
+                self.dialling = Some(tokio::spawn(async move { dial(endpoint?, proof, bytes_max).await }));
             }
             Effect::HangUp(why) => {
                 self.complain(why);

@@ -13,7 +13,7 @@ use proto::link::{
 };
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::origin::{Effect, Origin, Refused, replay};
@@ -109,7 +109,7 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, router: Router) 
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
         .add_service(service)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), app.draining.cancelled());
+        .serve_with_incoming_shutdown(app.config.links.fleet(listener), app.draining.cancelled());
     if let Err(error) = served.await {
         tracing::error!("edges are not served any more: {error}");
     }

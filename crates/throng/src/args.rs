@@ -1,16 +1,17 @@
 //! The command line. Flags win over the environment (`THRONG_*`), which wins over defaults.
 
 mod links;
+mod skew;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use measure::Clock;
 use reports::Collector;
 use truth::{Delay, OneIn, StallSpec};
 
-pub(crate) use links::{CertsArgs, Host, LinkArgs};
+pub(crate) use links::{CertsArgs, Host, LinkArgs, PeopleArgs};
+pub(crate) use skew::SkewArgs;
 
 /// Load and latency testing for chat and other realtime services.
 #[derive(Debug, Parser)]
@@ -84,6 +85,8 @@ pub(crate) struct RunArgs {
     pub(crate) control_plane: Option<String>,
     #[command(flatten)]
     pub(crate) links: LinkArgs,
+    #[command(flatten)]
+    pub(crate) people: PeopleArgs,
     /// The run's directory [default: runs/<id>].
     #[arg(long, env = "THRONG_OUT", value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -261,6 +264,8 @@ pub(crate) struct ControlPlaneArgs {
     #[command(flatten)]
     pub(crate) links: LinkArgs,
     #[command(flatten)]
+    pub(crate) people: PeopleArgs,
+    #[command(flatten)]
     pub(crate) role: RoleArgs,
 }
 
@@ -301,42 +306,6 @@ impl AgentArgs {
     pub(crate) fn spool_dir(&self) -> PathBuf {
         self.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
     }
-}
-
-/// Makes a process of this host one of a host with another clock, to check what throng makes of that.
-#[derive(Clone, Copy, Debug, ClapArgs)]
-pub(crate) struct SkewArgs {
-    /// How far its clock is ahead: 250ms, -3s.
-    #[arg(long, hide = true, default_value = "0s", value_name = "TIME", value_parser = nanos, allow_hyphen_values = true)]
-    pub(crate) clock_skew: i64,
-    /// How fast it gains: 30us/s.
-    #[arg(long, hide = true, default_value = "0s/s", value_name = "TIME/s", value_parser = drift, allow_hyphen_values = true)]
-    pub(crate) clock_drift: i64,
-}
-
-impl SkewArgs {
-    /// The process's clock.
-    pub(crate) fn clock(self) -> Clock {
-        match (self.clock_skew, self.clock_drift) {
-            (0, 0) => Clock::System,
-            (ahead, drift) => Clock::skewed(ahead, drift),
-        }
-    }
-}
-
-/// A time with its unit in nanoseconds, either way: `250ms`, `-30us`.
-fn nanos(text: &str) -> Result<i64, String> {
-    let units = [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)];
-    let nanos =
-        units.iter().find_map(|(unit, nanos)| Some(text.strip_suffix(unit)?.trim().parse::<f64>().ok()? * nanos));
-    let nanos = nanos.filter(|n| n.is_finite() && n.abs() <= 1e18);
-    nanos.map(|n| n as i64).ok_or_else(|| "write a time such as 250ms or -30us".to_owned())
-}
-
-/// A drift in nanoseconds a second: `30us/s`.
-fn drift(text: &str) -> Result<i64, String> {
-    let drift = text.strip_suffix("/s").and_then(|time| nanos(time).ok()).filter(|ns| ns.abs() < 1_000_000_000);
-    drift.ok_or_else(|| "write a drift such as 30us/s, less than a second a second".to_owned())
 }
 
 /// `throng data-plane`.
@@ -383,6 +352,8 @@ pub(crate) struct ChatServerArgs {
     pub(crate) origin: Option<String>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) links: LinkArgs,
     #[command(flatten)]
     pub(crate) role: RoleArgs,
 }

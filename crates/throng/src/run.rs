@@ -82,6 +82,7 @@ impl Session<'_> {
     ) -> Result<Control, Failure> {
         // A fleet on this machine speaks over loopback.
         let links = if self.args.control_plane.is_some() { self.args.links.links()? } else { Links::default() };
+        let token = if self.args.control_plane.is_some() { self.args.people.token()? } else { None };
         if let Some(url) = &self.args.control_plane {
             links.endpoint(url).or_exit(Exit::Usage)?;
         }
@@ -110,7 +111,7 @@ impl Session<'_> {
                 self.start_fleet(&mut chosen, sizes, progress).await?
             }
         };
-        let mut control = Control::connect(&control_plane, &links).await.or_exit(Exit::Unavailable)?;
+        let mut control = Control::connect(&control_plane, &links, token.as_ref()).await.or_exit(Exit::Unavailable)?;
         let SubmitReply { run, dir } = match control.submit(self.request(&chosen, workers, probes)).await {
             Ok(reply) => reply,
             Err(Refused::Wrong(text)) => return Err(Failure::new(Exit::Usage, text)),

@@ -42,9 +42,17 @@ impl Secret {
     /// # Errors
     /// When the file can't be read or is empty.
     pub(crate) fn from_file_or_environment(file: Option<&Path>) -> Result<Option<Self>> {
+        Self::from_file_or(file, "THRONG_API_SECRET")
+    }
+
+    /// The secret in `file`, or else in this environment variable, if there is one.
+    ///
+    /// # Errors
+    /// When the file can't be read or is empty.
+    pub(crate) fn from_file_or(file: Option<&Path>, variable: &str) -> Result<Option<Self>> {
         match file {
             Some(path) => Self::from_file(path).map(Some),
-            None => Ok(std::env::var("THRONG_API_SECRET").ok().filter(|s| !s.is_empty()).map(Self)),
+            None => Ok(std::env::var(variable).ok().filter(|s| !s.is_empty()).map(Self)),
         }
     }
 

@@ -84,6 +84,15 @@ impl fmt::Debug for Mutual {
     }
 }
 
+/// The same files are the same certificates.
+impl PartialEq for Mutual {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files
+    }
+}
+
+impl Eq for Mutual {}
+
 impl Mutual {
     /// Reads the files, and checks that they belong together and count today.
     ///

@@ -13,7 +13,7 @@ use crate::incoming::Incoming;
 const FLAGS: &str = "--tls-ca, --tls-cert and --tls-key (`throng certs` makes them)";
 
 /// How a process speaks with others of the fleet. By default in plaintext, with this host alone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {
     mutual: Option<Arc<Mutual>>,
     plaintext_anywhere: bool,

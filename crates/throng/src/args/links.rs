@@ -7,6 +7,7 @@ use clap::builder::FalseyValueParser;
 use tls::{Files, Links, Mutual};
 
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::secrets::Secret;
 
 /// Certificates, or plaintext. With all three files, everything between our processes is mutual TLS.
 #[derive(Clone, Debug, Default, ClapArgs)]
@@ -43,6 +44,26 @@ impl LinkArgs {
             tracing::warn!("--plaintext: what is said to other hosts can be read and forged by everybody on the way");
         }
         Ok(links.with_plaintext_anywhere(self.plaintext))
+    }
+}
+
+/// What people show to a control plane.
+#[derive(Clone, Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Security")]
+pub(crate) struct PeopleArgs {
+    /// A file with the token that people show to the control plane, for its page and to run scenarios; or set
+    /// THRONG_TOKEN.
+    #[arg(long, env = "THRONG_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl PeopleArgs {
+    /// The token, if there is one.
+    ///
+    /// # Errors
+    /// When its file can't be read or is empty.
+    pub(crate) fn token(&self) -> Result<Option<Secret>, Failure> {
+        Secret::from_file_or(self.token_file.as_deref(), "THRONG_TOKEN").or_exit(Exit::Usage)
     }
 }
 

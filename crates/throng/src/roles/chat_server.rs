@@ -27,6 +27,13 @@ pub(crate) async fn chat_server(args: &ChatServerArgs, open_files: u64) -> Resul
     config.data_dir.clone_from(&args.data_dir);
     config.link_listen = args.link_listen;
     config.origin.clone_from(&args.origin);
+    config.links = args.links.links()?;
+    if let Some(at) = config.link_listen {
+        config.links.may_listen(at).or_exit(Exit::Usage)?;
+    }
+    if let Some(origin) = &config.origin {
+        config.links.endpoint(origin).or_exit(Exit::Usage)?;
+    }
     limit(&mut config, &args.limits);
     // Refused with a word, instead of by the kernel.
     let connections = usize::try_from(open_files.saturating_sub(OTHER_FILES / 2)).unwrap_or(usize::MAX);

@@ -1,6 +1,6 @@
 //! `throng control-plane`.
 
-use control_plane::{Config, ControlPlane, Error};
+use control_plane::{Config, ControlPlane, Error, Token};
 use serde_json::json;
 
 use super::announce;
@@ -20,11 +20,12 @@ pub(crate) async fn control_plane(args: &ControlPlaneArgs) -> Result<Exit, Failu
         data_plane: args.data_plane.clone(),
         state_dir: args.state_dir.clone(),
         links: args.links.links()?,
+        token: args.people.token()?.map(|token| Token::new(token.expose())),
         ..Config::default()
     };
     let bound = ControlPlane::bind(config).await;
     let bound = bound.map_err(|error| {
-        let exit = if matches!(error, Error::Refused(_)) { Exit::Usage } else { Exit::Unavailable };
+        let exit = if matches!(error, Error::Refused(_) | Error::Public(_)) { Exit::Usage } else { Exit::Unavailable };
         Failure { exit, error: Some(error.into()) }
     })?;
     let (listen, web) = (bound.listen().to_string(), bound.web_listen().to_string());

@@ -11,8 +11,13 @@ use proto::telemetry::data_plane_client::DataPlaneClient;
 use proto::telemetry::{CloseReply, CloseRequest, NoteRequest};
 use tls::Links;
 use tokio::time::timeout;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
+
+use crate::secrets::Secret;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -21,7 +26,32 @@ const RENDER_WITHIN: Duration = Duration::from_secs(60);
 
 /// A control plane.
 #[derive(Clone, Debug)]
-pub(crate) struct Control(ControlClient<Channel>);
+pub(crate) struct Control(ControlClient<InterceptedService<Channel, Shown>>);
+
+/// The token that every call shows, if there is one.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown(Option<MetadataValue<Ascii>>);
+
+impl Shown {
+    fn new(token: Option<&Secret>) -> Result<Self> {
+        let shown = token.map(|token| {
+            let mut shown: MetadataValue<_> = format!("Bearer {}", token.expose()).parse()?;
+            // So that it is in no log.
+            shown.set_sensitive(true);
+            anyhow::Ok(shown)
+        });
+        Ok(Self(shown.transpose().context("the token has characters that no header may have: use letters and digits")?))
+    }
+}
+
+impl Interceptor for Shown {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+        if let Some(shown) = &self.0 {
+            request.metadata_mut().insert("authorization", shown.clone());
+        }
+        Ok(request)
+    }
+}
 
 /// Why a scenario was not taken.
 #[derive(Debug)]
@@ -37,9 +67,9 @@ impl Control {
     ///
     /// # Errors
     /// When the URL is none, or nobody answers there in time.
-    pub(crate) async fn connect(url: &str, links: &Links) -> Result<Self> {
+    pub(crate) async fn connect(url: &str, links: &Links, token: Option<&Secret>) -> Result<Self> {
         let channel = dial(url, links).await.with_context(|| format!("the control plane at {url} can't be reached"))?;
-        let client = ControlClient::new(channel);
+        let client = ControlClient::with_interceptor(channel, Shown::new(token)?);
         Ok(Self(client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)))
     }
 
@@ -51,7 +81,9 @@ impl Control {
         match timeout(ANSWER_WITHIN, self.0.submit(request)).await {
             Ok(Ok(reply)) => Ok(reply.into_inner()),
             Ok(Err(status)) => match status.code() {
-                Code::InvalidArgument | Code::AlreadyExists => Err(Refused::Wrong(status.message().to_owned())),
+                Code::InvalidArgument | Code::AlreadyExists | Code::Unauthenticated => {
+                    Err(Refused::Wrong(status.message().to_owned()))
+                }
                 _ => Err(Refused::Unavailable(said("the control plane did not take the run", &status))),
             },
             Err(_) => Err(Refused::Unavailable(anyhow!("the control plane did not answer within {ANSWER_WITHIN:?}"))),

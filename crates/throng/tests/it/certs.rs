@@ -1,5 +1,7 @@
 //! A fleet whose roles trust each other by certificate and nobody else, with the real binary on loopback.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -66,13 +68,27 @@ fn run(dir: &Path, control_plane: &str, chat: &str, more: &[String]) -> Command 
     command
 }
 
-fn chat_server(dir: &Path) -> (Server, String) {
+/// An origin and an edge, each with certificates of a fleet, and where users reach the edge.
+fn chat_server(dir: &Path, origin_is: &[String], edge_is: &[String]) -> (Server, Server, String) {
     std::fs::write(dir.join("secret"), "a secret of this test\n").expect("the secret is written");
     let secret = dir.join("secret").display().to_string();
     let flags = ["chat-server", "--listen", "127.0.0.1:0", "--api-key", "it-key", "--api-secret-file", &secret];
-    let server = Server::start(&flags);
-    let url = format!("ws://{}", listens(&server));
-    (server, url)
+    let origin = start(&[&flags[..], &["--link-listen", "127.0.0.1:0"]].concat(), origin_is);
+    let link = origin.ready["link"].as_str().expect("an address").to_owned();
+    let edge = start(&[&flags[..], &["--edge", "--origin", &link]].concat(), edge_is);
+    let url = format!("ws://{}", listens(&edge));
+    (origin, edge, url)
+}
+
+/// The head and body that a page answers to somebody who shows this.
+fn page(address: &str, shown: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("the page is served");
+    let authorization = if shown.is_empty() { String::new() } else { format!("authorization: {shown}\r\n") };
+    let request = format!("GET /api/fleet HTTP/1.1\r\nhost: {address}\r\n{authorization}connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("the page is asked for");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the page answers");
+    answer
 }
 
 #[test]
@@ -82,7 +98,7 @@ fn a_fleet_with_certificates_runs_a_scenario() {
     let (ours, dir) = (certificates.flags("ours"), certificates.path("work"));
     std::fs::create_dir(&dir).unwrap();
     let (control, _data) = planes(&certificates, &dir.join("runs"));
-    let (_chat, chat) = chat_server(&dir);
+    let (_origin, _edge, chat) = chat_server(&dir, &ours, &ours);
     let url = format!("https://{}", listens(&control));
     let spool = dir.display().to_string();
     let _worker = start(&["worker", "--control-plane", &url, "--name", "w", "--spool-dir", &spool], &ours);
@@ -166,8 +182,11 @@ fn plaintext_leaves_this_host_only_when_told_to() {
         ["control-plane", "--web-listen", everywhere, "--listen", "127.0.0.1:0"],
         ["data-plane", "--listen", everywhere, "--runs-dir", "runs"],
         ["data-plane", "--metrics-listen", everywhere, "--listen", "127.0.0.1:0"],
+        ["chat-server", "--api-key", "k", "--link-listen", everywhere],
     ] {
-        let (code, stdout, stderr) = finish(throng().current_dir(dir.path()).args(flags));
+        let mut command = throng();
+        let (code, stdout, stderr) =
+            finish(command.current_dir(dir.path()).args(flags).env("THRONG_API_SECRET", "of this test"));
         assert_eq!(code, 64, "{stderr}");
         assert!(stderr.contains("0.0.0.0:0") && stderr.contains("--plaintext") && stdout.is_empty(), "{stderr}");
     }
@@ -177,4 +196,43 @@ fn plaintext_leaves_this_host_only_when_told_to() {
     let runs = dir.path().join("runs").display().to_string();
     let told = Server::start(&["data-plane", "--listen", everywhere, "--runs-dir", &runs, "--plaintext"]);
     assert!(listens(&told).starts_with("0.0.0.0:"));
+}
+
+#[test]
+fn people_show_a_token_or_see_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "word-of-this-test\n").unwrap();
+    let (any, file) = ("127.0.0.1:0", token.display().to_string());
+    let control = ["control-plane", "--listen", any, "--web-listen", any, "--token-file", &file];
+    let control = Server::start(&control);
+    let web = control.ready["web"].as_str().expect("an address").to_owned();
+    for (shown, status) in [
+        ("", "401 "),
+        ("Bearer word-of-this-tes", "401 "),
+        ("Bearer word-of-this-test", "200 "),
+        // `ann:word-of-this-test`
+        ("Basic YW5uOndvcmQtb2YtdGhpcy10ZXN0", "200 "),
+    ] {
+        let answer = page(&web, shown);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{shown}: {answer}");
+    }
+    let url = format!("http://{}", listens(&control));
+    std::fs::write(dir.path().join("other"), "another-word").unwrap();
+    // One that can be reached, as that is looked at first.
+    let reachable = TcpListener::bind(any).unwrap();
+    let target = format!("ws://{}", reachable.local_addr().unwrap());
+    for (more, words) in [
+        (vec![], "wants a token: give --token-file FILE"),
+        (vec!["--token-file".to_owned(), "other".to_owned()], "this is not the control plane's token"),
+    ] {
+        let (code, _, stderr) = finish(&mut run(dir.path(), &url, &target, &more));
+        assert_eq!(code, 64, "{stderr}");
+        assert!(stderr.contains(words) && !stderr.contains("another-word"), "{stderr}");
+    }
+    // Nobody's page, before anything listens.
+    let everywhere = ["control-plane", "--listen", any, "--web-listen", "0.0.0.0:0", "--plaintext"];
+    let (code, _, stderr) = finish(throng().args(everywhere));
+    assert_eq!(code, 64, "{stderr}");
+    assert!(stderr.contains("--token-file"), "{stderr}");
 }
