@@ -63,11 +63,15 @@ pub(super) fn deliveries(time: &OverTime<'_>) -> Part {
     } else {
         format!("{} deliveries, {}\u{a0}/s at the peak", format::count(total), format::count(peak))
     };
-    let caption = format!(
-        "Messages that receivers got, each counted once a receiver. Dashed: what the scenario asks for on average, from its \
-         messages, its canaries’ too, and the users who should be there to hear them.{}",
-        time.bin_note("the mean")
-    );
+    // Results of before it was kept have none.
+    let dashed = if line.deliveries_asked.is_empty() {
+        ""
+    } else {
+        " Dashed: what the scenario asks for on average, from its messages, its canaries’ too, and the users who should be \
+         there to hear them."
+    };
+    let note = time.bin_note("the mean");
+    let caption = format!("Messages that receivers got, each counted once a receiver.{dashed}{note}");
     let mut table = Table::new(&["Time", "#Asked a second", "#Deliveries a second"]);
     let rows = [&line.deliveries_asked, per_second].map(|values| time.rows.rate(counts(values)));
     let [asked_rows, rows] = rows;
