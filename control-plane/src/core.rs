@@ -9,7 +9,7 @@ use proto::control::Hello;
 
 use crate::fleet::{Connection, Fleet};
 use crate::limits::Limits;
-use crate::run::{AgentEvent, Closing, Effect, Event, Happening, Order, Plan, Run, RunState};
+use crate::run::{AgentEvent, Closing, Effect, Event, Happening, Order, Plan, Run, RunState, Saved};
 
 /// Runs that may wait for their turn.
 const QUEUE_MAX: usize = 64;
@@ -105,6 +105,16 @@ impl Core {
         Ok(())
     }
 
+    /// Takes up a run that an earlier life kept. Its agents are waited for; [`Event::Resumed`] sets it going.
+    pub fn restore(&mut self, now: Timestamp, id: &str, saved: Saved, happenings: Vec<Happening>) {
+        let run = Run::restored(now, saved, happenings, self.limits);
+        for member in run.members().values().filter(|m| !m.state.is_over()) {
+            self.fleet.expect(now, &member.share.agent, id, self.limits.alone);
+        }
+        self.runs.insert(id.to_owned(), run);
+        self.order.push(id.to_owned());
+    }
+
     /// Takes what happened at `now`; answers what to do, in order.
     pub fn step(&mut self, now: Timestamp, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
@@ -143,15 +153,19 @@ impl Core {
     }
 
     fn join(&mut self, now: Timestamp, connection: Connection, hello: Hello, out: &mut Vec<Output>) {
+        let prepared = hello.prepared;
         match self.fleet.join(now, hello, connection) {
             Ok(joined) => {
                 self.names.insert(connection, joined.name.clone());
-                out.push(Output::Welcome(connection, joined.name));
+                out.push(Output::Welcome(connection, joined.name.clone()));
                 let over = |run: &str| self.runs.get(run).is_none_or(|r| r.state() == RunState::Ended);
                 // Of a run that has ended meanwhile, only its Stop still matters.
                 let waiting = joined.waiting.into_iter();
                 let waiting = waiting.filter(|(run, order)| matches!(order, Order::Stop(_)) || !over(run));
                 out.extend(waiting.map(|(run, order)| Output::Order(connection, run, order)));
+                if let Some(run) = self.fleet.run_of(&joined.name).filter(|_| joined.expected).map(str::to_owned) {
+                    self.step_run(now, &run, Event::Returned { name: joined.name, prepared }, out);
+                }
             }
             Err(why) => out.push(Output::Reject(connection, why)),
         }
@@ -296,5 +310,83 @@ mod tests {
             core.step(at(now), Input::Tick);
         }
         assert_eq!((now, core.fleet().agents().len()), (63_000, 0));
+    }
+
+    fn join(core: &mut Core, ms: u64, connection: Connection, hello: Hello) -> Vec<Output> {
+        let (kind, version, capacity) = (AgentKind::Worker.into(), proto::VERSION.to_owned(), 10);
+        core.step(at(ms), Input::Join(connection, Box::new(Hello { kind, version, capacity, ..hello })))
+    }
+
+    /// A control plane whose run of ten seconds, by the workers `a` and `b`, has been told to start.
+    fn under_way() -> Core {
+        let mut core = Core::new(Limits::default(), String::new());
+        for (connection, name) in [(1, "a"), (2, "b")] {
+            join(&mut core, 0, connection, Hello { name: name.to_owned(), ..Hello::default() });
+        }
+        let duration = Duration::from_secs(10);
+        core.submit("r", Plan { users: 20, duration, workers: 2, ..Plan::default() }).unwrap();
+        core.step(at(1), Input::Tick);
+        for connection in [1, 2] {
+            core.step(at(2), Input::Report(connection, Some(("r".to_owned(), AgentEvent::Ready))));
+        }
+        let out = core.step(at(3), Input::Run("r".to_owned(), Event::Opened));
+        assert_eq!(out.iter().filter(|o| matches!(o, Output::Order(_, _, Order::Start(_)))).count(), 2);
+        core
+    }
+
+    /// The next life of a control plane, one second later.
+    fn reborn(old: &Core) -> Core {
+        let saved = serde_json::to_string(&old.run("r").unwrap().saved().unwrap()).unwrap();
+        let mut core = Core::new(Limits::default(), String::new());
+        core.restore(at(1_000), "r", serde_json::from_str(&saved).unwrap(), Vec::new());
+        core.step(at(1_000), Input::Run("r".to_owned(), Event::Resumed));
+        core
+    }
+
+    fn back(name: &str, prepared: bool) -> Hello {
+        Hello { name: "x".to_owned(), agent: name.to_owned(), run: "r".to_owned(), prepared, ..Hello::default() }
+    }
+
+    #[test]
+    fn the_next_life_takes_its_workers_back_and_ends_the_run() {
+        let old = under_way();
+        let start = old.run("r").unwrap().start().unwrap();
+        let mut core = reborn(&old);
+        assert_eq!(core.run("r").unwrap().start(), Some(start));
+        // Nobody may take the place of one that is waited for.
+        join(&mut core, 1_500, 9, Hello { name: "a".to_owned(), ..Hello::default() });
+        assert!(join(&mut core, 2_000, 1, back("a", false)).contains(&Output::Welcome(1, "a".to_owned())));
+        // This one was killed before it could be told.
+        let out = join(&mut core, 2_000, 2, back("b", true));
+        assert!(out.contains(&Output::Order(2, "r".to_owned(), Order::Start(start))), "{out:?}");
+        let mut closed = Vec::new();
+        for connection in [1, 2] {
+            core.step(at(4_000), Input::Report(connection, None));
+            core.step(at(6_000), Input::Report(connection, None));
+        }
+        for connection in [1, 2] {
+            core.step(at(8_500), Input::Report(connection, None));
+        }
+        for connection in [1, 2] {
+            let finished = Some(("r".to_owned(), AgentEvent::Finished(None)));
+            closed = core.step(at(10_400), Input::Report(connection, finished));
+        }
+        let is_close = |o: &Output| matches!(o, Output::Close(_, c) if c.invalid.is_empty() && c.lost.is_empty());
+        assert!(closed.iter().any(is_close), "{closed:?}");
+    }
+
+    #[test]
+    fn who_does_not_come_back_is_lost_when_its_load_has_ended_by_itself() {
+        let mut core = reborn(&under_way());
+        let mut now = 1_000;
+        join(&mut core, now, 1, back("a", false));
+        while now < 16_000 {
+            core.step(at(now), Input::Report(1, None));
+            assert!(core.run("r").unwrap().happenings().iter().all(|h| h.kind != "worker_lost"), "{now}");
+            now += 1_000;
+        }
+        core.step(at(now), Input::Tick);
+        let lost = core.run("r").unwrap().happenings().iter().find(|h| h.kind == "worker_lost").unwrap().text.clone();
+        assert!(lost.contains("b is lost: it did not come back within 15.0 s"), "{lost}");
     }
 }

@@ -3,6 +3,7 @@
 
 mod commands;
 mod effects;
+mod restart;
 mod views;
 
 use std::collections::{BTreeMap, HashMap};
@@ -124,8 +125,8 @@ impl Director {
         let clock_id = measure::clock::host_clock_id();
         let (handle, commands) = mpsc::channel(COMMANDS_MAX);
         let (tell_news, news) = mpsc::channel(COMMANDS_MAX);
-        let earlier = store.earlier();
-        let director = Self {
+        let (earlier, unfinished) = store.earlier(&clock_id);
+        let mut director = Self {
             core: Core::new(limits, clock_id.clone()),
             clock,
             limits,
@@ -143,6 +144,7 @@ impl Director {
             changed: Vec::new(),
             ending: false,
         };
+        director.take_up(unfinished);
         (director, Handle(handle))
     }
 
@@ -155,6 +157,7 @@ impl Director {
             timer.set_missed_tick_behavior(MissedTickBehavior::Skip);
         }
         let mut end = tokio::time::Instant::now();
+        self.resume();
         while !self.ending || (self.is_busy() && tokio::time::Instant::now() < end) {
             let wake = self.core.deadline().map_or(IDLE, |at| at.since(self.clock.now()).min(IDLE));
             tokio::select! {

@@ -35,6 +35,8 @@ pub struct Agent {
     joined: u64,
     /// Orders given while its stream is broken.
     waiting: Vec<(String, Order)>,
+    /// Known from an earlier life of the control plane only, and waited for this long.
+    expected: Option<Duration>,
 }
 
 /// All agents.
@@ -55,6 +57,8 @@ pub struct Joined {
     pub name: String,
     /// Orders that waited for it, each with its run: it had broken off for less than a lease.
     pub waiting: Vec<(String, Order)>,
+    /// It comes from an earlier life of the control plane.
+    pub expected: bool,
 }
 
 impl Fleet {
@@ -71,14 +75,27 @@ impl Fleet {
     pub fn join(&mut self, now: Timestamp, hello: Hello, connection: Connection) -> Result<Joined, String> {
         let kind = check(&hello)?;
         self.generation += 1;
+        // Of an earlier life only the name and the run are known.
+        let known = (hello.agent.as_str(), hello.run.as_str());
+        if let Some(agent) = self.agents.get_mut(&hello.agent)
+            && agent.expected.is_some()
+            && (agent.hello.name.as_str(), agent.run.as_deref().unwrap_or_default(), agent.kind)
+                == (known.0, known.1, kind)
+        {
+            let name = hello.agent.clone();
+            let waiting = std::mem::take(&mut agent.waiting);
+            *agent = Agent { hello, heard: now, connection: Some(connection), expected: None, ..agent.clone() };
+            return Ok(Joined { name, waiting, expected: true });
+        }
         let is_back = |a: &Agent| {
             a.connection.is_none()
+                && a.expected.is_none()
                 && (&a.hello.name, a.hello.pid, &a.hello.host, a.kind) == (&hello.name, hello.pid, &hello.host, kind)
         };
         if let Some((name, agent)) = self.agents.iter_mut().find(|(_, a)| is_back(a)) {
             agent.connection = Some(connection);
             agent.heard = now;
-            return Ok(Joined { name: name.clone(), waiting: std::mem::take(&mut agent.waiting) });
+            return Ok(Joined { name: name.clone(), waiting: std::mem::take(&mut agent.waiting), expected: false });
         }
         if self.agents.len() >= AGENTS_MAX {
             return Err(format!("the fleet is full: {AGENTS_MAX} agents are joined"));
@@ -94,10 +111,28 @@ impl Fleet {
             connection: Some(connection),
             joined: self.joined,
             waiting: Vec::new(),
+            expected: None,
         };
         self.joined += 1;
         self.agents.insert(name.clone(), agent);
-        Ok(Joined { name, waiting: Vec::new() })
+        Ok(Joined { name, waiting: Vec::new(), expected: false })
+    }
+
+    /// An agent that took part in `run` before the control plane was started again: it is waited for.
+    pub fn expect(&mut self, now: Timestamp, known: &Candidate, run: &str, patience: Duration) {
+        let hello = Hello { name: known.name.clone(), capacity: known.capacity, ..Hello::default() };
+        let agent = Agent {
+            hello,
+            kind: known.kind,
+            heard: now,
+            run: Some(run.to_owned()),
+            connection: None,
+            joined: self.joined,
+            waiting: Vec::new(),
+            expected: Some(patience),
+        };
+        self.joined += 1;
+        self.agents.insert(known.name.clone(), agent);
     }
 
     /// Renews an agent's lease. False if it isn't joined by this stream (any more).
@@ -130,12 +165,15 @@ impl Fleet {
     pub fn expire(&mut self, now: Timestamp) -> Vec<(String, Option<String>, String)> {
         let lease = self.lease;
         let before = self.agents.len();
-        let over = self.agents.extract_if(.., |_, a| now.since(a.heard) >= lease);
+        let over = self.agents.extract_if(.., |_, a| now.since(a.heard) >= a.expected.unwrap_or(lease));
         let over: Vec<_> = over
             .map(|(name, agent)| {
                 let seconds = now.since(agent.heard).as_secs_f64();
                 let why = match agent.connection {
                     Some(_) => format!("it has said nothing for {seconds:.1} s"),
+                    None if agent.expected.is_some() => {
+                        format!("it did not come back within {seconds:.1} s after the control plane was started again")
+                    }
                     None => format!("its connection broke, and it did not come back within {seconds:.1} s"),
                 };
                 (name, agent.run, why)
@@ -147,7 +185,7 @@ impl Fleet {
 
     /// When the next lease runs out.
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.agents.values().map(|a| a.heard + self.lease).min()
+        self.agents.values().map(|a| a.heard + a.expected.unwrap_or(self.lease)).min()
     }
 
     /// The stream for an order; `None` if the agent is gone, or the order was put by until it is back.
@@ -255,7 +293,7 @@ mod tests {
         assert_eq!(fleet.route("w", "r", &stop), None);
         assert_eq!(fleet.join(at(1), hello("w", 2), 2).unwrap().name, "w-2", "another process");
         let back = fleet.join(at(2_000), hello("w", 1), 3).unwrap();
-        assert_eq!(back, Joined { name: "w".to_owned(), waiting: vec![("r".to_owned(), stop)] });
+        assert_eq!(back, Joined { name: "w".to_owned(), waiting: vec![("r".to_owned(), stop)], expected: false });
         assert!(fleet.hear(at(2_000), "w", 3) && !fleet.hear(at(2_000), "w", 1));
     }
 

@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct Limits {
     /// An agent that says nothing for so long is lost.
     pub lease: Duration,
+    /// An agent goes on with its run for so long while it hears nothing of us; then it stops by itself. A control plane
+    /// that is started again waits as long for its agents.
+    pub alone: Duration,
     /// How long a run waits, once it is its turn, for workers that can hold its users.
     pub queue: Duration,
     /// How long agents may take to answer a Prepare. All attempts of a run together may take three times that.
@@ -45,6 +48,7 @@ impl Default for Limits {
         let s = Duration::from_secs;
         Self {
             lease: s(3),
+            alone: s(15),
             queue: s(60),
             prepare: s(30),
             recall: s(2),

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::courier::Errand;
 use crate::fleet::Fleet;
-use crate::run::{Closing, Happening, Kind, Order, Run, RunState};
+use crate::run::{Closing, Happening, Kind, Order, Run, RunState, Saved};
 use crate::view::{EventView, LiveView, MemberView, RunView};
 
 /// Updates that wait for a slow watcher; it misses none of the events, only some of the numbers between.
@@ -25,6 +25,8 @@ pub(crate) struct Record {
     pub(crate) dir: String,
     pub(crate) errands: Option<mpsc::Sender<Errand>>,
     pub(crate) watchers: Vec<Watcher>,
+    /// What was kept of it last.
+    pub(crate) saved: Option<Saved>,
 }
 
 /// Somebody who follows a run.
@@ -44,6 +46,7 @@ impl Record {
             dir: String::new(),
             errands: None,
             watchers: Vec::new(),
+            saved: None,
         }
     }
 

@@ -13,6 +13,7 @@ mod event;
 mod finish;
 mod plan;
 mod prepare;
+mod saved;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use measure::Timestamp;
 
 pub use event::{AgentEvent, Closing, Effect, Event, Happening, Judgement, Order, Outcome, Verdict, kind};
 pub use plan::{Candidate, Kind, OnLoss, Phase, Plan, Share, choose, users_of_shard};
+pub use saved::Saved;
 
 use crate::limits::Limits;
 
@@ -60,7 +62,7 @@ enum Opening {
 }
 
 /// Who the run waits for while it drains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Stage {
     /// Workers, who end by themselves.
     Workers,
@@ -100,7 +102,7 @@ pub struct Member {
 }
 
 /// How far an agent of a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum MemberState {
     /// Was told to prepare.
     Preparing,
@@ -149,8 +151,8 @@ pub struct Run {
     prepare_until: Timestamp,
     margin: Duration,
     last_open_error: String,
-    /// The data plane was asked to open the run at least once.
-    touched_data_plane: bool,
+    /// The start that the data plane was asked for last.
+    asked_start: Option<Timestamp>,
     /// Since when the data plane has not answered.
     data_plane_silent: Option<Timestamp>,
     start: Option<Timestamp>,
@@ -182,7 +184,7 @@ impl Run {
             prepare_until: Timestamp::default(),
             margin: limits.start_margin,
             last_open_error: String::new(),
-            touched_data_plane: false,
+            asked_start: None,
             data_plane_silent: None,
             start: None,
             phase: None,
@@ -222,6 +224,8 @@ impl Run {
                 }
                 self.stop(now, kind::STOPPED, reason, &mut out);
             }
+            Event::Resumed => self.resume(now, &mut out),
+            Event::Returned { name, prepared } => self.returned(&name, prepared, &mut out),
             Event::Tick => {}
         }
         self.pass_time(now, &mut out);

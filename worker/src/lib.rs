@@ -82,6 +82,7 @@ pub async fn run(
         clock_id: clock.id(),
         pid: std::process::id(),
         host: machine.host.clone(),
+        ..Hello::default()
     };
     let users = Users { telemetry, clock: clock.clone(), threads, machine };
     agent::run(config.control_plane, config.links, hello, users, clock, shutdown).await

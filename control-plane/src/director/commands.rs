@@ -77,8 +77,8 @@ impl Director {
         let dir = if request.out_dir.is_empty() { format!("runs/{id}") } else { request.out_dir.clone() };
         tracing::info!(run = id, file = request.scenario.as_ref().map(|s| s.file_name.as_str()), "a run is submitted");
         self.records.insert(id.clone(), Record::new(request));
-        if let Some(view) = self.run_view(&id) {
-            self.store.submitted(&view);
+        if let (Some(view), Some(record)) = (self.run_view(&id), self.records.get(&id)) {
+            self.store.submitted(&view, &record.request);
         }
         Ok(Submitted { run: id, dir })
     }
@@ -136,11 +136,18 @@ impl Director {
         if record.errands.is_some() || self.core.run(id).is_none_or(|r| r.state() == RunState::Ended) {
             return;
         }
+        self.send_courier(id, 0);
+    }
+
+    /// A courier for a run that is open; the first `told` lines of its story have been brought already.
+    pub(super) fn send_courier(&mut self, id: &str, told: usize) {
         let (errands, receiver) = mpsc::channel(ERRANDS_MAX);
-        for happening in self.core.run(id).map(Run::happenings).unwrap_or_default() {
+        for happening in self.core.run(id).map(Run::happenings).unwrap_or_default().iter().skip(told) {
             send_note(&errands, id, happening);
         }
-        record.errands = Some(errands);
+        if let Some(record) = self.records.get_mut(id) {
+            record.errands = Some(errands);
+        }
         tokio::spawn(courier::run(self.data_plane.clone(), id.to_owned(), receiver, self.tell_news.clone()));
     }
 }

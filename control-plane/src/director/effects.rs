@@ -10,7 +10,7 @@ use crate::core::{Input, Output};
 use crate::courier::{Errand, News};
 use crate::fleet::Connection;
 use crate::record;
-use crate::run::{Closing, Happening, Run, RunState};
+use crate::run::{AgentEvent, Closing, Happening, Run, RunState};
 
 /// Rendering needs so much of the time that the data plane has for closing a run.
 const RENDER: Duration = Duration::from_secs(2);
@@ -20,7 +20,11 @@ const GOODBYE_INTERRUPTED: Duration = Duration::from_secs(1);
 impl Director {
     /// Lets the core take a step, and does what it wants done.
     pub(super) fn step(&mut self, input: Input) {
+        let quiet = matches!(&input, Input::Report(_, None | Some((_, AgentEvent::Progress(_)))));
         let outputs = self.core.step(self.clock.now(), input);
+        if !quiet || !outputs.is_empty() {
+            self.keep_runs();
+        }
         for output in outputs {
             self.apply(output);
         }
@@ -32,7 +36,8 @@ impl Director {
                 tracing::info!(agent, "an agent has joined");
                 let lease_ms = u32::try_from(self.limits.lease.as_millis()).unwrap_or(u32::MAX);
                 let (clock_id, version) = (self.clock_id.clone(), proto::VERSION.to_owned());
-                let welcome = Welcome { agent, lease_ms, clock_id, version };
+                let alone_ms = u32::try_from(self.limits.alone.as_millis()).unwrap_or(u32::MAX);
+                let welcome = Welcome { agent, lease_ms, clock_id, version, alone_ms };
                 self.send(connection, agent_order::Order::Welcome(welcome));
             }
             Output::Reject(connection, reason) => {

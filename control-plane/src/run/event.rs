@@ -39,6 +39,15 @@ pub enum Event {
         /// The control plane itself ends: there is no time to drain.
         hurry: bool,
     },
+    /// The control plane was started again, and has taken the run up as it was kept.
+    Resumed,
+    /// An agent of the run is back, the first time since then.
+    Returned {
+        /// Who.
+        name: String,
+        /// It holds its shard, and was not told the start.
+        prepared: bool,
+    },
     /// Time has passed.
     Tick,
 }
@@ -192,8 +201,36 @@ pub mod kind {
     pub const DATA_PLANE_UNREACHABLE: &str = "data_plane_unreachable";
     /// The data plane answered, and would not open or close the run.
     pub const DATA_PLANE_REFUSED: &str = "data_plane_refused";
+    /// The control plane was started again in mid-run.
+    pub const CONTROL_PLANE_BACK: &str = "control_plane_back";
     /// Too few agents joined, or were left.
     pub const NOT_ENOUGH_AGENTS: &str = "not_enough_agents";
     /// The run has ended.
     pub const ENDED: &str = "ended";
+
+    const ALL: [&str; 18] = [
+        WAITING,
+        PREPARING,
+        STARTED,
+        PHASE,
+        REFUSED,
+        WORKER_LOST,
+        PROBE_LOST,
+        OVERRUN,
+        AGENT_FAILED,
+        STOPPED,
+        ABORTED,
+        DATA_PLANE_LOST,
+        DATA_PLANE_BACK,
+        DATA_PLANE_UNREACHABLE,
+        DATA_PLANE_REFUSED,
+        CONTROL_PLANE_BACK,
+        NOT_ENOUGH_AGENTS,
+        ENDED,
+    ];
+
+    /// The kind with this name, as it was kept.
+    pub(crate) fn known(name: &str) -> &'static str {
+        ALL.into_iter().find(|kind| *kind == name).unwrap_or("note")
+    }
 }

@@ -187,7 +187,7 @@ impl Run {
     }
 
     /// Hands the run over to the data plane for its verdict.
-    fn report(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+    pub(super) fn report(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         // A run that never started has nothing to render: somebody waits, and the data plane may not even know it.
         let silent = self.data_plane_silent.is_some_and(|since| now.since(since) >= SILENT);
         let patience = match (self.hurry, self.start) {

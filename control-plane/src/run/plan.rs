@@ -3,10 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use measure::grouped;
 
 /// What the state machine must know of a scenario: plain numbers.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// The scenario's name.
     pub name: String,
@@ -25,7 +27,7 @@ pub struct Plan {
 }
 
 /// What a lost worker means for a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum OnLoss {
     /// It goes on, and is invalid.
     #[default]
@@ -37,7 +39,7 @@ pub enum OnLoss {
 }
 
 /// A named stretch of a run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
     /// Its name.
     pub name: String,
@@ -46,7 +48,7 @@ pub struct Phase {
 }
 
 /// Load or probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// Makes load.
     Worker,
@@ -64,7 +66,7 @@ impl fmt::Display for Kind {
 }
 
 /// An agent that is joined and does nothing else.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Its name in the fleet.
     pub name: String,
@@ -77,7 +79,7 @@ pub struct Candidate {
 }
 
 /// One agent's part of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// Who.
     pub agent: Candidate,

@@ -190,14 +190,14 @@ impl Run {
     /// Each attempt proposes a start of its own, since the one before may have passed meanwhile. It lies whole seconds
     /// after the first, so that the run's seconds are the same to a data plane that took the first.
     pub(super) fn ask_to_open(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        let State::Opening { until, start: before, .. } = self.state else { return };
+        let State::Opening { until, .. } = self.state else { return };
         let mut start = now + self.margin;
-        if self.touched_data_plane {
+        if let Some(before) = self.asked_start {
             let seconds = start.since(before).as_nanos().div_ceil(1_000_000_000);
             start = before + Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX));
         }
         self.state = State::Opening { until, start, step: Opening::Asked };
-        self.touched_data_plane = true;
+        self.asked_start = Some(start);
         let sources = self.members.iter().map(|(name, m)| (name.clone(), m.share.users)).collect();
         out.push(Effect::Open { start, sources });
     }

@@ -1,6 +1,7 @@
 //! The agent as the control plane sees it: says hello, prepares, starts, reports, and goes on by itself for a while when
 //! nobody answers.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use measure::Clock;
@@ -17,10 +18,8 @@ use crate::link::{Link, NoLink};
 use crate::stage::Job;
 use crate::{Haste, Work};
 
-/// A run goes on without its control plane for so many leases.
-const LEASES_ALONE: u32 = 10;
-/// A lease, before a control plane has named one.
-const LEASE: Duration = Duration::from_secs(3);
+/// A control plane that was away is found again within this: it is worth more than the load of dialling.
+const AGAIN_WITHIN: Duration = Duration::from_secs(2);
 /// How long a run has to end in a hurry: the process must be gone within 4 s.
 const HURRY: Duration = Duration::from_millis(3_500);
 
@@ -30,14 +29,14 @@ pub(crate) struct Agent<W: Work> {
     links: Links,
     hello: Hello,
     job: Job<W>,
-    /// What the control plane has to be told when it is there again.
-    kept: Vec<Report>,
+    /// The end of the last run. It is told at every joining, since nobody knows whether it arrived.
+    ended: Option<Report>,
     shutdown: CancellationToken,
 }
 
 /// Why a stretch with the control plane ended.
 enum Parted {
-    Lost(String),
+    Lost(String, Instant),
     Shutdown,
 }
 
@@ -50,26 +49,25 @@ impl<W: Work> Agent<W> {
         clock: Clock,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { control_plane, links, hello, job: Job::new(work, clock), kept: Vec::new(), shutdown }
+        Self { control_plane, links, hello, job: Job::new(work, clock), ended: None, shutdown }
     }
 
     /// Serves until shut down, or refused for good.
     pub(crate) async fn run(mut self) -> anyhow::Result<()> {
-        let (mut failures, mut lease, mut alone) = (0, LEASE, Instant::now());
-        let mut welcomed = false;
+        let (mut failures, mut patience, mut welcomed) = (0, Instant::now(), false);
         loop {
-            let joined = tokio::select! {
-                joined = Link::join(&self.control_plane, &self.links, &self.hello) => joined,
-                () = self.shutdown.cancelled() => break,
-            };
+            self.introduce();
+            let Some(joined) = self.join(patience).await else { break };
             let why = match joined {
                 Ok(link) => {
-                    (failures, lease, welcomed) = (0, link.lease, true);
+                    (failures, welcomed) = (0, true);
                     info!(agent = link.agent, "joined the control plane");
+                    self.hello.agent.clone_from(&link.agent);
+                    let alone = link.alone;
                     match self.serve(link).await {
                         Parted::Shutdown => return Ok(()),
-                        Parted::Lost(why) => {
-                            alone = Instant::now();
+                        Parted::Lost(why, heard) => {
+                            patience = heard + alone;
                             why
                         }
                     }
@@ -84,12 +82,37 @@ impl<W: Work> Agent<W> {
             };
             failures += 1;
             warn!(why, failures, "no control plane");
-            if !self.wait_alone(reconnect_delay(failures, rand::random()), alone + lease * LEASES_ALONE).await {
+            let wait = reconnect_delay(failures, rand::random()).min(AGAIN_WITHIN);
+            if !self.wait_alone(wait, patience).await {
                 break;
             }
         }
         self.end_in_a_hurry(None).await;
         Ok(())
+    }
+
+    /// Says in the Hello what a control plane that was started again must know.
+    fn introduce(&mut self) {
+        (self.hello.run, self.hello.prepared) = match (self.job.run(), &self.ended) {
+            (Some((run, prepared)), _) => (run.to_owned(), prepared),
+            (None, Some(Report::Finished(finished))) => (finished.run.clone(), false),
+            (None, _) => (String::new(), false),
+        };
+    }
+
+    /// Dials. Nothing on shutdown.
+    async fn join(&mut self, patience: Instant) -> Option<Result<Link, NoLink>> {
+        let mut joining = pin!(Link::join(&self.control_plane, &self.links, &self.hello));
+        loop {
+            tokio::select! {
+                joined = &mut joining => return Some(joined),
+                () = self.shutdown.cancelled() => return None,
+                () = sleep_until(patience), if self.job.goes_on() => {
+                    warn!("the control plane has been away for too long: stopping the run");
+                    self.job.stop(Haste::Ordinary);
+                }
+            }
+        }
     }
 
     /// Waits to dial again, and looks after the job meanwhile. False on shutdown.
@@ -108,15 +131,15 @@ impl<W: Work> Agent<W> {
         }
     }
 
-    /// Remembers what could not be told. That a run could be prepared is of no use later.
+    /// Remembers the end of a run. That one could be prepared is of no use later.
     fn keep(&mut self, report: Report) {
         if matches!(report, Report::Finished(_)) {
-            self.kept.push(report);
+            self.ended = Some(report);
         }
     }
 
     async fn serve(&mut self, mut link: Link) -> Parted {
-        for report in std::mem::take(&mut self.kept) {
+        if let Some(report) = self.ended.clone() {
             link.say(report).await;
         }
         let mut beat = interval(link.lease / 3);
@@ -127,9 +150,12 @@ impl<W: Work> Agent<W> {
             let report = tokio::select! {
                 order = link.order() => match order {
                     Ok(order) => self.obey(order, &link),
-                    Err(why) => return Parted::Lost(why),
+                    Err(why) => return Parted::Lost(why, link.heard),
                 },
-                ended = self.job.ended() => Some(ended),
+                ended = self.job.ended() => {
+                    self.keep(ended.clone());
+                    Some(ended)
+                }
                 _ = beat.tick() => Some(Report::Heartbeat(proto::control::Heartbeat {})),
                 _ = second.tick() => self.job.progress().map(Report::Progress),
                 () = self.shutdown.cancelled() => {
@@ -150,6 +176,7 @@ impl<W: Work> Agent<W> {
         match order {
             Order::Prepare(order) => {
                 info!(run = order.run, shard = order.shard_index, of = order.shard_count, "preparing");
+                self.ended = None;
                 self.job.prepare(order, link, self.hello.clock_id == link.clock_id)
             }
             Order::Start(start) => self.job.start(&start, &link.agent),

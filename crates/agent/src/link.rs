@@ -17,6 +17,8 @@ use tonic::transport::Channel;
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
 /// Reports that may wait to be sent; a control plane that takes none for a lease is gone.
 const REPORTS_WAITING: usize = 64;
+/// Where the control plane doesn't say how long, a run goes on without it for so many leases.
+const LEASES_ALONE: u32 = 10;
 /// A lease that is shorter than this can't be kept.
 const LEASE_MIN: Duration = Duration::from_millis(300);
 
@@ -37,13 +39,16 @@ pub(crate) struct Link {
     pub(crate) agent: String,
     /// Who is silent for so long is gone.
     pub(crate) lease: Duration,
+    /// A run goes on so long while nothing is heard.
+    pub(crate) alone: Duration,
     /// Names the control plane's clock.
     pub(crate) clock_id: String,
     /// For calls beside the stream.
     pub(crate) client: AgentsClient<Channel>,
     reports: mpsc::Sender<AgentReport>,
     orders: Streaming<AgentOrder>,
-    heard: Instant,
+    /// When it said something last.
+    pub(crate) heard: Instant,
 }
 
 impl Link {
@@ -79,6 +84,10 @@ impl Link {
             Some(Order::Welcome(welcome)) => Ok(Self {
                 agent: if welcome.agent.is_empty() { hello.name.clone() } else { welcome.agent },
                 lease: Duration::from_millis(welcome.lease_ms.into()).max(LEASE_MIN),
+                alone: match welcome.alone_ms {
+                    0 => Duration::from_millis(welcome.lease_ms.into()).max(LEASE_MIN) * LEASES_ALONE,
+                    ms => Duration::from_millis(ms.into()),
+                },
                 clock_id: welcome.clock_id,
                 client,
                 reports,

@@ -50,6 +50,15 @@ impl<W: Work> Job<W> {
         matches!(&self.stage, Stage::Running { ending, .. } if ending.borrow().is_none())
     }
 
+    /// The run that goes on, or that could begin; and whether it is the latter.
+    pub(crate) fn run(&self) -> Option<(&str, bool)> {
+        match &self.stage {
+            Stage::Running { run, .. } => Some((run, false)),
+            Stage::Prepared { run, .. } => Some((run, true)),
+            Stage::Idle | Stage::Preparing { .. } => None,
+        }
+    }
+
     /// Begins to prepare; an answer at once only if that can't be.
     pub(crate) fn prepare(&mut self, order: pb::Prepare, link: &Link, same_clock: bool) -> Option<Report> {
         let run = order.run.clone();

@@ -155,7 +155,7 @@ impl Fixture {
         let Some(Report::Hello(hello)) = agent.hear().await else { panic!("a hello comes first") };
         let clock_id = clock_id(self.other_clock);
         let (agent_name, version) = ("worker-7".into(), proto::VERSION.into());
-        let welcome = pb::Welcome { agent: agent_name, lease_ms: self.lease_ms, clock_id, version };
+        let welcome = pb::Welcome { agent: agent_name, lease_ms: self.lease_ms, clock_id, version, alone_ms: 0 };
         agent.tell(Order::Welcome(welcome)).await;
         (agent, hello)
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use crate::harness::{RUN_WITHIN, Server, Turn, eventually, throng, turn};
+use crate::harness::{RUN_WITHIN, Server, Turn, eventually, signal, throng, turn};
 
 /// The roles, with a data plane that can be killed and frozen, and that the others reach at `data_plane`.
 pub(crate) struct ByHand {
@@ -11,6 +11,8 @@ pub(crate) struct ByHand {
     pub(crate) data_plane: Option<Server>,
     data_plane_listen: String,
     control_plane: String,
+    control: Option<Server>,
+    control_flags: Vec<String>,
     chat_server: String,
     others: Vec<Server>,
     run: Option<Child>,
@@ -29,8 +31,10 @@ impl ByHand {
         let data_plane = Server::start(&[&["data-plane"], &any[..], &["--runs-dir", &path("runs")]].concat());
         let data_plane_listen = address(&data_plane);
         let known = format!("http://{}", through(&data_plane_listen));
-        let control = ["control-plane", "--web-listen", "127.0.0.1:0", "--data-plane", &known];
-        let control = Server::start(&[&control, &any[..]].concat());
+        let state = path("state");
+        let control_flags =
+            ["control-plane", "--web-listen", "127.0.0.1:0", "--data-plane", &known, "--state-dir", &state];
+        let control = Server::start(&[&control_flags, &any[..]].concat());
         let control_plane = format!("http://{}", address(&control));
         let chat = ["chat-server", "--api-key", "it-key", "--api-secret-file", &path("secret")];
         let chat = Server::start(&[&chat, &any[..]].concat());
@@ -41,9 +45,19 @@ impl ByHand {
             Server::start(&flags)
         };
         let mut others: Vec<_> = (1..=workers).map(|n| agent("worker", &format!("worker-{n}"))).collect();
-        others.extend([agent("probe", "probe-1"), control, chat]);
-        let data_plane = Some(data_plane);
-        Self { dir, data_plane, data_plane_listen, control_plane, chat_server, others, run: None, _turn: turn }
+        others.extend([agent("probe", "probe-1"), chat]);
+        Self {
+            control_flags: control_flags.map(str::to_owned).to_vec(),
+            dir,
+            data_plane: Some(data_plane),
+            data_plane_listen,
+            control_plane,
+            control: Some(control),
+            chat_server,
+            others,
+            run: None,
+            _turn: turn,
+        }
     }
 
     /// The run's directory.
@@ -96,9 +110,23 @@ impl ByHand {
         self.data_plane = Some(Server::start(&flags));
     }
 
+    /// Kills the control plane, as nothing can prevent.
+    pub(crate) fn kill_control_plane(&mut self) {
+        let control = self.control.take().expect("a control plane");
+        signal(control.pid(), "KILL");
+    }
+
+    /// Starts the control plane again where it was.
+    pub(crate) fn restart_control_plane(&mut self) {
+        let listen = self.control_plane.trim_start_matches("http://");
+        let flags: Vec<&str> = self.control_flags.iter().map(String::as_str).chain(["--listen", listen]).collect();
+        self.control = Some(Server::start(&flags));
+    }
+
     /// Ends all roles, the data plane hard.
     pub(crate) fn stop(&mut self) {
         self.data_plane = None;
+        self.control = None;
         self.others.clear();
     }
 

@@ -12,6 +12,7 @@ mod killed;
 mod otlp;
 mod passes;
 mod polled;
+mod reborn;
 mod refused;
 mod reports;
 mod stopped;

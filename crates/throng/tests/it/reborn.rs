@@ -1,0 +1,34 @@
+//! A control plane that is killed in mid-run and started again.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::by_hand::ByHand;
+use crate::harness::{RUN_WITHIN, SMALL, eventually, well};
+
+#[test]
+fn a_killed_control_plane_takes_its_workers_back_and_the_run_ends_well() {
+    let mut fleet = ByHand::start(2, str::to_owned);
+    fleet.run(&SMALL.replace("hold: 3s", "hold: 15s"), &["--workers", "2"]);
+    fleet.wait_until_under_way();
+    fleet.kill_control_plane();
+    let requests = || {
+        let files = std::fs::read_dir(fleet.dir.path().join("state/runs")).expect("its runs").flatten();
+        files.filter(|f| f.path().extension().is_some_and(|e| e == "request")).collect::<Vec<_>>()
+    };
+    let kept = requests();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].metadata().unwrap().permissions().mode() & 0o777, 0o600, "it has secrets");
+    eventually("throng run misses it", RUN_WITHIN, || fleet.stderr().contains("the control plane is away"));
+    fleet.restart_control_plane();
+    let code = fleet.end();
+    let stderr = fleet.stderr();
+    assert!(stderr.contains("the control plane is back"), "{stderr}");
+    let result = well(code, &fleet.out(), &stderr);
+    assert_eq!(result["conservation"]["holds"], true, "{}", result["conservation"]);
+    assert_eq!(result["conservation"]["unaccounted"], serde_json::json!([]));
+    assert_eq!(result["completeness"]["expected"], result["completeness"]["delivered"]);
+    let events = result["events"].to_string();
+    assert!(events.contains("control_plane_back") && !events.contains("_lost"), "{events}");
+    let left = std::fs::read_dir(fleet.dir.path().join("state/runs")).expect("its runs").flatten();
+    assert_eq!(left.count(), 1, "the request and its secrets are gone with the run");
+}
