@@ -37,8 +37,9 @@ locals {
   scheme = var.tls_parameters == null ? "http" : "https"
   secrets = {
     for role in ["control-plane", "data-plane", "origin", "edge", "worker", "probe"] : role => merge(
+      # The server under test is not one of our processes: it has a secret, and no certificate of the fleet's.
       contains(["origin", "edge"], role) ? { "api-secret" = var.api_secret_parameter } : {},
-      var.tls_parameters == null ? {} : {
+      contains(["origin", "edge"], role) || var.tls_parameters == null ? {} : {
         "tls-ca"   = "${var.tls_parameters}/ca"
         "tls-cert" = "${var.tls_parameters}/${role}/cert"
         "tls-key"  = "${var.tls_parameters}/${role}/key"
@@ -65,6 +66,7 @@ locals {
       FLEET_ORIGIN        = "${local.names["origin"]}:7801"
       FLEET_API_KEY       = var.api_key
       THRONG_LOG          = var.log
+      FLEET_PLAINTEXT     = var.plaintext ? "1" : ""
       FLEET_HOME          = var.region
       FLEET_BINARY        = module.storage.binary_url
       FLEET_BINARY_SHA256 = module.storage.binary_sha256

@@ -43,7 +43,7 @@ output "next" {
       "aws ssm start-session --region ${var.region} --target ${local.a_control_plane}",
       "--document-name AWS-StartPortForwardingSessionToRemoteHost",
       "--parameters host=${local.names["control-plane"]},portNumber=7780,localPortNumber=7780",
-      "   # then open http://127.0.0.1:7780",
+      "   # then open ${local.scheme}://127.0.0.1:7780",
     ])
     "2 open the way to the control plane" = join(" ", [
       "aws ssm start-session --region ${var.region} --target ${local.a_control_plane}",
@@ -52,6 +52,7 @@ output "next" {
     ])
     "3 run" = join(" ", [
       "throng run SCENARIO.yaml --control-plane ${local.scheme}://127.0.0.1:7700 --api-key ${var.api_key} --api-secret-file SECRET",
+      var.tls_parameters == null ? "--plaintext" : "--tls-ca certs/ca.pem --tls-cert certs/operator.pem --tls-key certs/operator.key",
       local.target == null ? "--target wss://YOUR-SERVICE" : "--target ${local.target}",
     ])
     "4 fetch the report" = "aws s3 sync s3://${module.storage.bucket}/runs runs"

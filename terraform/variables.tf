@@ -272,7 +272,7 @@ variable "api_secret_parameter" {
 }
 
 variable "tls_parameters" {
-  description = "Where the Parameter Store has the fleet's certificates: PREFIX/ca, and PREFIX/ROLE/cert and PREFIX/ROLE/key for each role. null: plaintext, guarded by the security groups alone."
+  description = "Where the Parameter Store has the certificates that `throng certs` made: PREFIX/ca, and PREFIX/ROLE/cert and PREFIX/ROLE/key for control-plane, data-plane, worker and probe."
   type        = string
   default     = null
 
@@ -280,6 +280,17 @@ variable "tls_parameters" {
     condition     = var.tls_parameters == null ? true : can(regex("^/[A-Za-z0-9_./-]+[^/]$", var.tls_parameters))
     error_message = "A prefix of parameters begins with a slash and ends without one, such as /throng/tls."
   }
+
+  validation {
+    condition     = (var.tls_parameters == null) == var.plaintext
+    error_message = "Give tls_parameters, the prefix of the fleet's certificates; or say plaintext = true, and none."
+  }
+}
+
+variable "plaintext" {
+  description = "Let the fleet's processes speak plaintext, guarded by the security groups alone."
+  type        = bool
+  default     = false
 }
 
 variable "delete_results" {

@@ -130,8 +130,12 @@ fn a_fleets_variables_are_ones_that_throng_reads() {
     for command in std::iter::once(&whole).chain(whole.get_subcommands()) {
         known.extend(command.get_arguments().filter_map(|a| a.get_env()).map(|e| e.to_string_lossy().into_owned()));
     }
-    for name in variables().keys().filter(|name| name.starts_with(OURS)) {
-        assert!(known.contains(name), "{name} is set for every role, but throng reads no such variable");
+    let script = fs::read_to_string(deploy().join("hosts/throng-host")).unwrap();
+    let written = script.split('"').filter_map(|part| part.split_once('=')).map(|(name, _)| name.to_owned());
+    let set: BTreeSet<String> = variables().into_keys().chain(written).filter(|n| n.starts_with(OURS)).collect();
+    assert!(set.contains("THRONG_TLS_KEY") && set.contains("THRONG_PLAINTEXT"), "{set:?}");
+    for name in set {
+        assert!(known.contains(&name), "{name} is set on hosts, but throng reads no such variable");
     }
 }
 

@@ -14,4 +14,5 @@ module "fleet" {
   workers_spot         = { also = ["c7gn.xlarge", "c6g.xlarge", "m7g.xlarge"] }
   probes               = { instances = 2, instance_type = "c7g.medium" }
   api_secret_parameter = "/throng/api-secret"
+  tls_parameters       = "/throng/tls"
 }

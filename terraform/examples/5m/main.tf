@@ -26,4 +26,5 @@ module "fleet" {
   }
 
   api_secret_parameter = "/throng/api-secret"
+  tls_parameters       = "/throng/tls"
 }

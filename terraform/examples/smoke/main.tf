@@ -15,5 +15,6 @@ module "fleet" {
   workers              = { instances = 2, instance_type = "c7g.medium" }
   probes               = { instances = 1, instance_type = "c7g.medium" }
   api_secret_parameter = "/throng/api-secret"
+  tls_parameters       = "/throng/tls"
   delete_results       = true
 }
