@@ -12,6 +12,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SerialNumber, date_time_ymd,
 };
+use rustls::pki_types::UnixTime;
 
 use crate::files::{Fault, Files, Mutual};
 
@@ -188,7 +189,9 @@ fn called(name: &str) -> DistinguishedName {
 }
 
 fn today() -> Date {
-    Timestamp::now().to_zoned(TimeZone::UTC).date()
+    // The calendar's clock, by which certificates are judged too.
+    let second = i64::try_from(UnixTime::now().as_secs()).unwrap_or_default();
+    Timestamp::from_second(second).unwrap_or_default().to_zoned(TimeZone::UTC).date()
 }
 
 fn span(days: i64) -> Span {
