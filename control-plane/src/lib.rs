@@ -67,7 +67,7 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// How the data plane is reached, and who may reach us.
     pub links: Links,
-    /// What people must show, on the page and for runs; `None`: nothing, and the page is this host's alone.
+    /// What people must show, on the page and for runs; `None`: nothing, and off loopback the page answers nobody.
     pub token: Option<Token>,
     /// Deadlines.
     pub limits: Limits,
@@ -116,11 +116,6 @@ pub enum Error {
     /// An address must not be listened on so.
     #[error(transparent)]
     Refused(#[from] tls::Refused),
-    /// Everybody could read the page.
-    #[error(
-        "the page on {0} would be everybody's: give a token that people must show, with --token-file FILE or THRONG_TOKEN"
-    )]
-    Public(SocketAddr),
     /// A listener failed while it served.
     #[error("a listener failed: {0}")]
     Serve(String),
@@ -152,9 +147,6 @@ impl ControlPlane {
         for address in [config.listen, config.web_listen] {
             config.links.may_listen(address)?;
         }
-        if config.token.is_none() && !config.web_listen.ip().is_loopback() {
-            return Err(Error::Public(config.web_listen));
-        }
         let (grpc, listen) = bind(config.listen).await?;
         let (web, web_listen) = bind(config.web_listen).await?;
         Ok(Self { config, grpc, web, listen, web_listen, store, data_plane })
@@ -182,8 +174,16 @@ impl ControlPlane {
         let clock_id = measure::clock::host_clock_id();
         let service = service::Service { director: handle.clone(), clock, clock_id, parse };
         let over = CancellationToken::new();
+        // Without a token it would be everybody's: so it is nobody's, and the rest works.
+        let closed = token.is_none() && !self.web_listen.ip().is_loopback();
+        if closed {
+            tracing::warn!(
+                "the page answers nobody: give a token that people must show, with --token-file or THRONG_TOKEN"
+            );
+        }
+        let page_token = token.clone().or_else(|| closed.then(|| Token::new(&uuid::Uuid::new_v4().to_string())));
         let grpc = tokio::spawn(serve_grpc(links.fleet(self.grpc), service, token.clone(), over.clone()));
-        let web = tokio::spawn(serve_web(links.people(self.web), web::site(handle, token), over.clone()));
+        let web = tokio::spawn(serve_web(links.people(self.web), web::site(handle, page_token), over.clone()));
         let failed = over.clone();
         // A listener that fails ends the whole.
         director

@@ -25,7 +25,7 @@ pub(crate) async fn control_plane(args: &ControlPlaneArgs) -> Result<Exit, Failu
     };
     let bound = ControlPlane::bind(config).await;
     let bound = bound.map_err(|error| {
-        let exit = if matches!(error, Error::Refused(_) | Error::Public(_)) { Exit::Usage } else { Exit::Unavailable };
+        let exit = if matches!(error, Error::Refused(_)) { Exit::Usage } else { Exit::Unavailable };
         Failure { exit, error: Some(error.into()) }
     })?;
     let (listen, web) = (bound.listen().to_string(), bound.web_listen().to_string());
