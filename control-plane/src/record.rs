@@ -127,6 +127,7 @@ impl Record {
             command: self.request.command.clone(),
             base_dir: scenario.base_dir,
             expected_users,
+            rehearsal_speed: self.request.rehearsal_speed,
         }
     }
 
@@ -140,6 +141,7 @@ impl Record {
                 shard_count: count,
                 target: self.request.target.clone(),
                 data_plane: data_plane.to_owned(),
+                rehearsal_speed: self.request.rehearsal_speed,
             }),
             Order::Start(at) => agent_order::Order::Start(Start { run, at_ns: at.as_nanos() }),
             Order::Stop(reason) => agent_order::Order::Stop(Stop { run, reason }),

@@ -73,6 +73,7 @@ impl Control for Service {
             Ok(Err(_)) => return Err(Status::internal("the scenario could not be read: a fault of throng")),
             Err(_) => return Err(Status::invalid_argument("the scenario takes too long to read")),
         };
+        plan.hasten(request.rehearsal_speed).map_err(Status::invalid_argument)?;
         plan.workers = request.workers;
         // What the scenario itself asks for, if canaries, is in the plan already.
         plan.probes = plan.probes.max(request.probes);

@@ -78,6 +78,7 @@ impl Job {
                 known: self.known.clone(),
                 sources,
                 spool: self.spool.clone(),
+                simulated: false,
             },
             clock.clone(),
         );

@@ -63,6 +63,9 @@ pub struct ShipperConfig {
     pub sources: Vec<Source>,
     /// Where to keep what is not acknowledged.
     pub spool: SpoolLimits,
+    /// The sources are simulated: each taking brings them to the next whole second of the run, however late it comes. So no
+    /// second is left out, and none has what belongs to another.
+    pub simulated: bool,
 }
 
 /// What waits for the data plane, shared by the task that samples and the one that ships.
@@ -253,30 +256,44 @@ fn hello(run: &str, source: &Source) -> SourceHello {
 
 async fn sample(config: ShipperConfig, clock: Clock, shared: Arc<Shared>, stop: CancellationToken) {
     let mut takers: Vec<Taker> = config.sources.into_iter().map(|s| Taker::new(s, config.start, clock.now())).collect();
-    let mut take_all = |known: &Known| {
-        let now = clock.now();
+    let mut take_all = |now: Timestamp, known: &Known| {
         for (index, taker) in takers.iter_mut().enumerate() {
             let interval = taker.take(now, known);
             shared.ledger().seal(index, interval);
         }
         shared.more.notify_one();
     };
+    let mut taken = 0;
     loop {
         let Known { course, .. } = *config.known.borrow();
         let now = clock.now();
-        let boundary = course.to_ours(boundary_after(config.start, course.to_theirs(now)));
-        tokio::select! {
-            () = tokio::time::sleep(boundary.since(now)) => {}
-            () = stop.cancelled() => break,
+        let next = if config.simulated {
+            config.start + Duration::from_secs(taken + 1)
+        } else {
+            boundary_after(config.start, course.to_theirs(now))
+        };
+        let boundary = course.to_ours(next);
+        // What is due is taken first, also when there is an end to it: a simulated second that came late, or several.
+        if now < boundary {
+            if stop.is_cancelled() {
+                break;
+            }
+            tokio::select! {
+                // By the host's clock, which timers follow: a rehearsal's is faster.
+                () = tokio::time::sleep(clock.on_host(boundary).since(clock.on_host(now))) => {}
+                () = stop.cancelled() => continue,
+            }
         }
         // A timer may fire early by its resolution; then what is left is slept.
-        if clock.now() >= boundary {
+        let now = clock.now();
+        if now >= boundary {
             let known = *config.known.borrow();
-            take_all(&known);
+            take_all(if config.simulated { boundary } else { now }, &known);
+            taken += 1;
         }
     }
     let known = *config.known.borrow();
-    take_all(&known);
+    take_all(clock.now(), &known);
 }
 
 /// The first instant after `now` that is a whole number of seconds, at least one, after `start`.

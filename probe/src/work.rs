@@ -87,7 +87,13 @@ impl Work for Watcher {
             };
             scenarios::parse(&source).map_err(|e| format!("the scenario doesn't validate here: {e}"))
         });
-        async move { Ok((order, Arc::new(scenario?))) }.boxed()
+        async move {
+            if order.rehearsal_speed > 0.0 {
+                return Err("this is a rehearsal, and this probe measures: rehearse with throng rehearse".to_owned());
+            }
+            Ok((order, Arc::new(scenario?)))
+        }
+        .boxed()
     }
 
     fn start(&self, (order, scenario): Self::Prepared, begin: Begin) -> Result<Running, String> {

@@ -149,7 +149,8 @@ impl RunCell {
     /// See [`Self::open_again`].
     pub(crate) fn note_now(&self, kind: &str, text: String) -> Result<(), Refusal> {
         self.with(|run| {
-            let since = Duration::from_secs(run.state.complete().into());
+            // Notes are told by the control plane's clock.
+            let since = Duration::from_secs(run.state.complete().into()).div_f64(run.state.speed());
             let at_ns = (Timestamp::from_nanos(run.state.opened.request.start_ns) + since).as_nanos();
             run.take(Event::Note(NoteRequest { run: self.name(), at_ns, kind: kind.to_owned(), text }))
         })

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 mod events;
+mod rehearsed;
 
 pub use events::{
     ByEvent, EVENTS_VERSION, Example, Examples, FanoutInfo, Lacking, MISSED_MAX, MessageCounts, MissedEvent,
 };
+pub use rehearsed::Rehearsed;
 
 /// The version of the format; readers refuse another.
 pub const SCHEMA: &str = "throng.result/1";
@@ -33,6 +35,9 @@ pub struct RunResult {
     pub target: String,
     /// Whether that is the bundled chat server.
     pub bundled: bool,
+    /// Set if it was a rehearsal: nothing was measured, and all users were simulated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rehearsed: Option<Rehearsed>,
     /// throng's version.
     pub version: String,
     /// The command that runs it again.

@@ -118,7 +118,7 @@ impl RunState {
             Event::Hello(hello) => self.hello(hello),
             Event::Interval(sealed) => self.interval(sealed),
             Event::Goodbye(goodbye) => self.goodbye(goodbye),
-            Event::Note(note) => self.event(self.since_start(note.at_ns), &note.kind, note.text.clone()),
+            Event::Note(note) => self.event(self.told_at(note.at_ns), &note.kind, note.text.clone()),
         }
     }
 
@@ -146,6 +146,17 @@ impl RunState {
     /// Seconds since the run's start of an instant on the run's clock; negative before it.
     pub(crate) fn since_start(&self, at_ns: u64) -> f64 {
         (at_ns as f64 - self.opened.request.start_ns as f64) / 1e9
+    }
+
+    /// The same of an instant that the control plane tells by its own clock, whose time is slower in a rehearsal.
+    pub(crate) fn told_at(&self, at_ns: u64) -> f64 {
+        self.since_start(at_ns) * self.speed()
+    }
+
+    /// How many times faster the run's time goes than the control plane's: 1, but in a rehearsal.
+    pub(crate) fn speed(&self) -> f64 {
+        let speed = self.opened.request.rehearsal_speed;
+        if speed.is_finite() && speed > 0.0 { speed } else { 1.0 }
     }
 
     /// Adds to what happened.

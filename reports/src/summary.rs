@@ -8,8 +8,8 @@ use wire::Stamp;
 
 use crate::latency::{by_metric, numbers};
 use crate::result::{
-    Completeness, EventInfo, FanoutInfo, Latency, Outcome, PhaseSpan, RunResult, SCHEMA, ScenarioInfo, SlowMessage,
-    UserCounts, VerdictInfo,
+    Completeness, EventInfo, FanoutInfo, Latency, Outcome, PhaseSpan, Rehearsed, RunResult, SCHEMA, ScenarioInfo,
+    SlowMessage, UserCounts, VerdictInfo,
 };
 use crate::run::RunState;
 use crate::{by_event, clocks, doubts, hosts, lacking, sources, thresholds, timeline, verdict};
@@ -35,7 +35,7 @@ pub(crate) fn so_far(run: &RunState) -> RunResult {
 fn measured(run: &RunState, close: Option<&CloseRequest>) -> RunResult {
     let (request, scenario) = (&run.opened.request, &run.opened.scenario);
     let shipped_s = (run.slots.iter().len() as u32 * run.slots.width_s()).into();
-    let ended_s = close.map_or(0.0, |close| run.since_start(close.ended_ns));
+    let ended_s = close.map_or(0.0, |close| run.told_at(close.ended_ns));
     let duration_s = if ended_s > 0.0 { ended_s } else { shipped_s };
     let timeline = timeline::timeline(run);
     let (by_event, examples) = by_event::tell(run, close.is_some());
@@ -48,6 +48,7 @@ fn measured(run: &RunState, close: Option<&CloseRequest>) -> RunResult {
         duration_s,
         target: request.target.clone(),
         bundled: request.bundled,
+        rehearsed: (request.rehearsal_speed > 0.0).then(|| Rehearsed::at(run.speed())),
         version: proto::VERSION.to_owned(),
         command: request.command.clone(),
         users: UserCounts {

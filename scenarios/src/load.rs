@@ -159,6 +159,11 @@ impl Scenario {
         self.draws(Purpose::Channels, user, group as u64)
     }
 
+    /// When a user joins for the first time, since the run's start; `None` if there is no such user.
+    pub fn joins_at(&self, user: u64) -> Option<Duration> {
+        self.spans().find(|span| user < span.end()).map(|span| span.joins_at(user))
+    }
+
     /// How long a user stays on its `visit`-th visit (from 0), and how long it stays away after that.
     pub fn stays(&self, user: u64, visit: u32) -> Stay {
         let Some((cohort, _)) = self.cohort_of(user) else { return Stay::default() };

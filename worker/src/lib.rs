@@ -17,6 +17,7 @@ mod polled;
 pub mod pool;
 mod preflight;
 mod record;
+pub mod rehearse;
 mod session;
 mod sockets;
 pub mod sources;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use client::{CallError, ConnectError, Endpoint};
 use measure::Clock;
 use proto::control as pb;
-use scenarios::{Shard, Source};
+use scenarios::{Scenario, Shard, Source};
 
 use crate::load::{WITHIN, caller};
 use crate::machine::{Machine, OTHER_FILES, POLLED_BYTES, TLS_BYTES, USER_BYTES, calls_a_thread};
@@ -41,9 +41,12 @@ pub(crate) async fn prepare(
     Ok(Arc::new(plan))
 }
 
-async fn plan(order: pb::Prepare, calls: u64, clock: &Clock) -> Result<Plan, String> {
-    let shard = Shard::new(order.shard_index, order.shard_count).map_err(|e| e.to_string())?;
-    let given = order.scenario.ok_or("the order has no scenario")?;
+/// The scenario of an order.
+///
+/// # Errors
+/// When there is none, or it doesn't validate.
+pub(crate) fn scenario_of(given: Option<pb::Scenario>) -> Result<Scenario, String> {
+    let given = given.ok_or("the order has no scenario")?;
     let scenario = scenarios::parse(&Source {
         file_name: given.file_name,
         bytes: given.source.to_vec(),
@@ -51,7 +54,15 @@ async fn plan(order: pb::Prepare, calls: u64, clock: &Clock) -> Result<Plan, Str
         variables: given.variables.into_iter().collect(),
         base_dir: PathBuf::from(given.base_dir),
     });
-    let scenario = scenario.map_err(|e| format!("the scenario doesn't validate here: {e}"))?;
+    scenario.map_err(|e| format!("the scenario doesn't validate here: {e}"))
+}
+
+async fn plan(order: pb::Prepare, calls: u64, clock: &Clock) -> Result<Plan, String> {
+    let shard = Shard::new(order.shard_index, order.shard_count).map_err(|e| e.to_string())?;
+    if order.rehearsal_speed > 0.0 {
+        return Err("this is a rehearsal, and this worker makes real load: rehearse with throng rehearse".into());
+    }
+    let scenario = scenario_of(order.scenario)?;
     let target = order.target.unwrap_or_default();
     let urls = if target.urls.is_empty() { &scenario.target.urls } else { &target.urls };
     let mut endpoints = Vec::new();
@@ -161,7 +172,6 @@ async fn reach(plan: &Plan) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use scenarios::Scenario;
     use wire::token::TokenKey;
 
     use super::*;

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{Begin, Haste, Running, Work};
+use agent::{Begin, Ending, Haste, Running, Work};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use measure::Clock;
@@ -24,6 +24,11 @@ const SHIP: Duration = Duration::from_secs(30);
 const SETTLE_IN_A_HURRY: Duration = Duration::from_millis(1_500);
 /// Then what was measured must be shipped.
 const SHIP_IN_A_HURRY: Duration = Duration::from_secs(2);
+
+/// How long shipping may take at the end of a run.
+pub(crate) fn ship_within(ending: &Ending) -> Duration {
+    if ending.haste() == Haste::Hurry { SHIP_IN_A_HURRY } else { SHIP }
+}
 
 /// A worker, as its agent sees it.
 pub(crate) struct Users {
@@ -74,8 +79,7 @@ impl Work for Users {
                 ran = pool.finished() => ran,
                 never = stop => match never {},
             };
-            let within = if ending.haste() == Haste::Hurry { SHIP_IN_A_HURRY } else { SHIP };
-            let shipped = session.finish(within).await;
+            let shipped = session.finish(ship_within(&ending)).await;
             let errors: Vec<_> = [ran, shipped].into_iter().filter_map(Result::err).collect();
             if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
         };

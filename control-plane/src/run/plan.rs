@@ -38,6 +38,30 @@ pub enum OnLoss {
     Abort,
 }
 
+/// How much faster than real time a rehearsal may be.
+const SPEED_MAX: f64 = 1_000.0;
+
+impl Plan {
+    /// The plan of a rehearsal whose time goes `speed` times faster: all instants are on the control plane's own clock, on
+    /// which leases and deadlines stay what they are. 0 is no rehearsal.
+    ///
+    /// # Errors
+    /// When there is no such speed.
+    pub fn hasten(&mut self, speed: f64) -> Result<(), String> {
+        if speed == 0.0 {
+            return Ok(());
+        }
+        if !(1.0..=SPEED_MAX).contains(&speed) {
+            return Err(format!("a rehearsal's speed is 1 to {SPEED_MAX}, and not {speed}"));
+        }
+        self.duration = self.duration.div_f64(speed);
+        for phase in &mut self.phases {
+            phase.start = phase.start.div_f64(speed);
+        }
+        Ok(())
+    }
+}
+
 /// A named stretch of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
@@ -194,6 +218,20 @@ mod tests {
         let told = choose(&plan(1_000), &[worker("a", 900), worker("b", 200)]).unwrap_err();
         assert!(told.contains("only 900 of it can be used"), "{told}");
         assert!(choose(&plan(1), &[]).unwrap_err().contains("no worker has joined"));
+    }
+
+    #[test]
+    fn a_rehearsal_is_shorter_by_its_speed() {
+        let second = Duration::from_secs;
+        let phases = vec![Phase { name: "hold".into(), start: second(100) }];
+        let mut plan = Plan { duration: second(700), phases, ..Plan::default() };
+        plan.hasten(0.0).unwrap();
+        assert_eq!(plan.duration, second(700));
+        plan.hasten(10.0).unwrap();
+        assert_eq!((plan.duration, plan.phases[0].start), (second(70), second(10)));
+        for speed in [-1.0, 0.5, f64::NAN, f64::INFINITY, 1e9] {
+            assert!(plan.hasten(speed).is_err(), "{speed}");
+        }
     }
 
     #[test]

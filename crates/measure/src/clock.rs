@@ -104,7 +104,15 @@ pub(crate) const fn parts(nanos: i64, per_billion: i64) -> i64 {
     } else {
         nanos
     };
-    nanos.saturating_mul(per_billion) / 1_000_000_000
+    // A rehearsal's clock gains many seconds a second, which is more than 64 bits hold of a day.
+    let gained = nanos as i128 * per_billion as i128 / 1_000_000_000;
+    if gained > i64::MAX as i128 {
+        i64::MAX
+    } else if gained < i64::MIN as i128 {
+        i64::MIN
+    } else {
+        gained as i64
+    }
 }
 
 impl Clock {
@@ -112,6 +120,12 @@ impl Clock {
     /// a second from now on.
     pub fn skewed(ahead: i64, drift: i64) -> Self {
         Self::Skewed(Skew { ahead, drift, since: Self::System.now() })
+    }
+
+    /// This host's clock as it would be if time went `speed` times faster from `since` on: what rehearsals run by.
+    pub fn faster(since: Timestamp, speed: f64) -> Self {
+        // A float cast saturates.
+        Self::Skewed(Skew { ahead: 0, drift: ((speed - 1.0) * 1e9) as i64, since })
     }
 
     /// A manual clock that stands at `start`.
@@ -211,6 +225,19 @@ mod tests {
         assert!(clock.now().micros_since(Clock::System.now()) > 240_000);
         assert_ne!(clock.id(), Clock::System.id());
         assert_eq!(Clock::System.on_host(later), later);
+    }
+
+    #[test]
+    fn a_faster_clock_agrees_at_one_instant_and_runs_ahead_after_it() {
+        let since = Timestamp::from_nanos(1_000_000_000_000);
+        let Clock::Skewed(skew) = Clock::faster(since, 10.0) else { panic!("it is a skewed one") };
+        assert_eq!(skew.of(since), since);
+        for seconds in [1_u64, 7, 3_600, 80_000] {
+            let host = since + Duration::from_secs(seconds);
+            assert_eq!(skew.of(host), since + Duration::from_secs(10 * seconds));
+            assert_eq!(skew.host(skew.of(host)), host);
+        }
+        assert_eq!(skew.of(since - Duration::from_secs(1)), since - Duration::from_secs(10));
     }
 
     #[test]

@@ -50,14 +50,15 @@ impl Receipt {
     pub fn of(mut micros: Vec<u64>, shape: &Histogram) -> Self {
         micros.sort_unstable();
         let (first, last) = (micros.first().copied(), micros.last().copied());
-        let mut latencies: Vec<(u64, u64)> = Vec::new();
-        for value in micros.into_iter().map(|m| representative(shape, m)) {
-            match latencies.last_mut() {
-                Some((v, n)) if *v == value => *n += 1,
-                _ => latencies.push((value, 1)),
-            }
-        }
-        Self { latencies, first, last }
+        Self { latencies: counted(micros.into_iter().map(|m| (m, 1)), shape), first, last }
+    }
+
+    /// The receipt of so many (latency in microseconds, receivers) pairs, in any order.
+    pub fn of_many(mut many: Vec<(u64, u64)>, shape: &Histogram) -> Self {
+        many.retain(|(_, n)| *n > 0);
+        many.sort_unstable();
+        let (first, last) = (many.first().map(|(m, _)| *m), many.last().map(|(m, _)| *m));
+        Self { latencies: counted(many.into_iter(), shape), first, last }
     }
 
     pub(crate) fn from_parts(latencies: Vec<(u64, u64)>, first: Option<u64>, last: Option<u64>) -> Self {
@@ -124,6 +125,19 @@ impl Receipt {
         }
         self.latencies = sum;
     }
+}
+
+/// Rising latencies with their counts, at the histogram's resolution.
+fn counted(rising: impl Iterator<Item = (u64, u64)>, shape: &Histogram) -> Vec<(u64, u64)> {
+    let mut latencies: Vec<(u64, u64)> = Vec::new();
+    for (micros, n) in rising {
+        let value = representative(shape, micros);
+        match latencies.last_mut() {
+            Some((v, known)) if *v == value => *known += n,
+            _ => latencies.push((value, n)),
+        }
+    }
+    latencies
 }
 
 #[cfg(test)]

@@ -76,6 +76,8 @@ struct Page {
 #[derive(Debug, Default)]
 struct Delivered {
     micros: Vec<u64>,
+    /// Of those that were recorded together: microseconds, and how many.
+    many: Vec<(u64, u64)>,
     place: Option<Place>,
 }
 
@@ -122,11 +124,15 @@ impl Taken {
         }
         let shape = Histogram::new();
         let mut coverage = page.coverage;
-        let receipts = page.deliveries.into_iter().map(|(message, Delivered { micros, place })| {
+        let receipts = page.deliveries.into_iter().map(|(message, Delivered { micros, many, place })| {
             if let Some(Place { channel, number, sent }) = place {
                 coverage.entry(channel).or_default().messages.insert(number, Named { message, sent });
             }
-            (message, Receipt::of(micros, &shape))
+            let mut receipt = Receipt::of(micros, &shape);
+            if !many.is_empty() {
+                receipt.merge(&Receipt::of_many(many, &shape));
+            }
+            (message, receipt)
         });
         let receipts = receipts.collect();
         let named = |(number, of): (u32, Coverage)| Some((channels.get(number as usize)?.to_string(), of));
@@ -167,14 +173,19 @@ impl Recorder {
     /// Records one duration. Negative ones (two clocks that disagree) count as zero and in [`Counter::Negative`];
     /// those above the histogram's range count as its end and in [`Counter::Saturated`].
     pub fn record(&mut self, series: impl Into<Series>, micros: i64) {
+        self.record_n(series, micros, 1);
+    }
+
+    /// Records the same duration `n` times.
+    pub fn record_n(&mut self, series: impl Into<Series>, micros: i64, n: u64) {
         let Series { metric, cohort } = series.into();
         let slot = self.slot(metric.id(), cohort);
         if micros < 0 {
-            self.count(Counter::Negative, cohort, 1);
+            self.count(Counter::Negative, cohort, n);
         } else if micros.unsigned_abs() > MAX_MICROS {
-            self.count(Counter::Saturated, cohort, 1);
+            self.count(Counter::Saturated, cohort, n);
         }
-        self.page.histograms[slot].get_or_insert_default().record(micros.max(0).unsigned_abs());
+        self.page.histograms[slot].get_or_insert_default().record_n(micros.max(0).unsigned_abs(), n);
     }
 
     /// Records the delivery of one message to one user: its latency from due and from sent, and its receipt; where the
@@ -192,6 +203,27 @@ impl Recorder {
         let delivered =
             self.page.deliveries.entry(message).or_insert_with(|| Delivered { place, ..Delivered::default() });
         delivered.micros.push(since_due.max(0).unsigned_abs());
+    }
+
+    /// Records the deliveries of one message to many users at once: how many had it so long after it was due, in
+    /// microseconds; it was sent `late` after that. The same as [`Recorder::record_delivery`] for each of them.
+    pub fn record_deliveries(
+        &mut self,
+        message: MessageKey,
+        place: Option<Place>,
+        cohort: Cohort,
+        received: &[(u64, u64)],
+        late: u64,
+    ) {
+        let signed = |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX);
+        for &(micros, n) in received {
+            self.record_n(Series { metric: Metric::Delivery, cohort: Some(cohort) }, signed(micros), n);
+            let service = signed(micros) - signed(late);
+            self.record_n(Series { metric: Metric::DeliveryService, cohort: Some(cohort) }, service, n);
+        }
+        let delivered =
+            self.page.deliveries.entry(message).or_insert_with(|| Delivered { place, ..Delivered::default() });
+        delivered.many.extend_from_slice(received);
     }
 
     /// Tells the name of the channel that goes by this number; numbers are given out from 0 on, without a gap.
@@ -312,6 +344,22 @@ mod tests {
         assert_eq!((second.samples(), second.counters.len(), second.receipts.len()), (0, 0, 0));
         assert_eq!(second.level(Gauge::UsersConnected), 5, "levels stay");
         assert_eq!(second.start, first.end);
+    }
+
+    #[test]
+    fn many_deliveries_at_once_are_the_same_as_one_by_one() {
+        let key = MessageKey::new(3, 5);
+        let mut one_by_one = Recorder::new(1, Timestamp::default());
+        let mut at_once = Recorder::new(1, Timestamp::default());
+        let received = [(90_000, 2), (70, 3), (70_001, 1)];
+        for (micros, n) in received {
+            for _ in 0..n {
+                one_by_one.record_delivery(key, None, 0, micros as i64, micros as i64 - 60);
+            }
+        }
+        at_once.record_deliveries(key, None, 0, &received[..2], 60);
+        at_once.record_deliveries(key, None, 0, &received[2..], 60);
+        assert_eq!(one_by_one.take(Timestamp::default()), at_once.take(Timestamp::default()));
     }
 
     #[test]

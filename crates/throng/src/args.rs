@@ -1,6 +1,7 @@
 //! The command line. Flags win over the environment (`THRONG_*`), which wins over defaults.
 
 mod links;
+mod rehearse;
 mod skew;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use reports::Collector;
 use truth::{Delay, OneIn, StallSpec};
 
 pub(crate) use links::{CertsArgs, Host, LinkArgs, PeopleArgs};
+pub(crate) use rehearse::{RehearseArgs, RehearsedWorkersArgs};
 pub(crate) use skew::SkewArgs;
 
 /// Load and latency testing for chat and other realtime services.
@@ -37,6 +39,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run a scenario and write its report: starts all processes on this machine, unless a fleet is named.
     Run(RunArgs),
+    /// Rehearse a scenario of any size on this machine: real control plane and data plane, simulated users.
+    Rehearse(RehearseArgs),
     /// Check scenarios: all errors, each with line, column and a hint.
     Validate(ValidateArgs),
     /// Say what a scenario needs: users, messages, deliveries, workers, files.
@@ -63,6 +67,9 @@ pub(crate) enum Command {
     DataPlane(DataPlaneArgs),
     /// Serve as the bundled chat server.
     ChatServer(ChatServerArgs),
+    /// Serve as the simulated workers of a rehearsal.
+    #[command(hide = true)]
+    RehearsedWorkers(RehearsedWorkersArgs),
     /// Serve as a target whose truth is known: late, stalled, lossy by plan, to check what throng reports.
     TestTarget(TestTargetArgs),
 }
@@ -453,6 +460,7 @@ mod tests {
             "throng certs d --host cp=cp.internal,10.0.0.5 --host w --days 7",
             "throng worker --control-plane https://c --tls-ca a --tls-cert b --tls-key c",
             "throng data-plane --listen 0.0.0.0:1 --plaintext",
+            "throng rehearse s.yaml --workers 100 --speed 10 --fault kill-worker:3@30s --fault restart-data-plane@1m",
             "throng worker --control-plane http://c --until-stdin-closes --log debug",
             "throng worker --control-plane http://c --clock-skew -250ms --clock-drift 30us/s",
         ] {
@@ -468,6 +476,8 @@ mod tests {
             "throng certs",
             "throng certs d --host ../x",
             "throng worker --tls-ca a --tls-cert b",
+            "throng rehearse s.yaml --speed 0.5",
+            "throng rehearse s.yaml --fault kill-worker",
             "throng compare a",
             "throng export r",
             "throng export r --format xml",

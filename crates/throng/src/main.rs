@@ -11,6 +11,7 @@ mod lifeline;
 mod limits;
 mod local;
 mod logs;
+mod rehearse;
 mod roles;
 mod run;
 mod say;
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };
-    logs::start(&args.log, matches!(args.command, Command::Run(_)));
+    logs::start(&args.log, matches!(args.command, Command::Run(_) | Command::Rehearse(_)));
     match dispatch(&args.command, limits::raise_open_files()) {
         Ok(exit) => exit.into(),
         Err(Failure { exit, error }) => {
@@ -45,7 +46,8 @@ fn dispatch(command: &Command, open_files: u64) -> Result<Exit, Failure> {
     // Before any runtime, whose threads inherit it.
     roles::give_way(niceness(command));
     match command {
-        Command::Run(args) => roles::block_on(run::run(args, open_files)),
+        Command::Run(args) => roles::block_on(run::run(args, open_files, None)),
+        Command::Rehearse(args) => roles::block_on(rehearse::rehearse(args, open_files)),
         Command::Validate(args) => commands::validate(args),
         Command::Plan(args) => commands::plan(args, open_files),
         Command::Schema => commands::schema(),
@@ -59,6 +61,7 @@ fn dispatch(command: &Command, open_files: u64) -> Result<Exit, Failure> {
         Command::Probe(args) => roles::block_on(roles::probe(args)),
         Command::DataPlane(args) => roles::block_on(roles::data_plane(args)),
         Command::TestTarget(args) => roles::block_on(roles::test_target(args)),
+        Command::RehearsedWorkers(args) => roles::block_on(roles::rehearsed_workers(args)),
         Command::ChatServer(args) => roles::block_on(roles::chat_server(args, open_files)),
     }
 }
@@ -73,6 +76,7 @@ fn niceness(command: &Command) -> i32 {
         Command::ControlPlane(args) => args.role.nice.unwrap_or_default(),
         Command::Worker(args) => args.agent.role.nice.unwrap_or_default(),
         Command::Probe(args) => args.role.nice.unwrap_or_default(),
+        Command::RehearsedWorkers(args) => args.role.nice.unwrap_or_default(),
         Command::ChatServer(args) => args.role.nice.unwrap_or_default(),
         _ => 0,
     }

@@ -4,6 +4,7 @@ mod chat_server;
 mod control_plane;
 mod data_plane;
 mod probe;
+mod rehearsed_workers;
 mod shipping;
 mod test_target;
 mod worker;
@@ -18,6 +19,7 @@ pub(crate) use chat_server::chat_server;
 pub(crate) use control_plane::control_plane;
 pub(crate) use data_plane::data_plane;
 pub(crate) use probe::probe;
+pub(crate) use rehearsed_workers::rehearsed_workers;
 pub(crate) use test_target::test_target;
 pub(crate) use worker::worker;
 

@@ -18,6 +18,7 @@ use crate::args::RunArgs;
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::local::sizes::{self, Sizes};
 use crate::local::{fleet, fleet::Fleet};
+use crate::rehearse::Rehearsal;
 use crate::scenario::{self, Loaded};
 use control::{Control, Refused};
 use follow::Follower;
@@ -29,14 +30,17 @@ use target::Chosen;
 ///
 /// # Errors
 /// When it can't be run, or no report came of it.
-pub(crate) async fn run(args: &RunArgs, open_files: u64) -> Result<Exit, Failure> {
+pub(crate) async fn run(args: &RunArgs, open_files: u64, rehearsal: Option<Rehearsal>) -> Result<Exit, Failure> {
     // Before anything starts: a baseline that is none is known now, and not after the run.
     let baseline = args.baseline.as_deref().map(reports::load).transpose().or_exit(Exit::Usage)?;
     let loaded = scenario::load(&args.scenario, &args.overrides)?;
-    let chosen = target::choose(&args.target, &args.credentials, &loaded.scenario)?;
+    let chosen = match rehearsal {
+        Some(_) => Chosen::none(),
+        None => target::choose(&args.target, &args.credentials, &loaded.scenario)?,
+    };
     let mut interrupts = Interrupts::listen().or_exit(Exit::Unexpected)?;
     let mut progress = Progress::new(args.quiet);
-    let mut session = Session { args, loaded, baseline, id: String::new(), dir: None, fleet: None };
+    let mut session = Session { args, rehearsal, loaded, baseline, id: String::new(), dir: None, fleet: None };
     let started = tokio::select! {
         started = session.start(chosen, open_files, &mut progress) => started,
         () = interrupts.next() => Err(Failure::new(Exit::Interrupted, "interrupted before the run began")),
@@ -51,6 +55,7 @@ pub(crate) async fn run(args: &RunArgs, open_files: u64) -> Result<Exit, Failure
     let follower = Follower {
         run: &session.id,
         control,
+        rehearsal: session.rehearsal.as_ref(),
         fleet: session.fleet.as_mut(),
         interrupts: &mut interrupts,
         progress: &mut progress,
@@ -63,6 +68,8 @@ pub(crate) async fn run(args: &RunArgs, open_files: u64) -> Result<Exit, Failure
 /// One `throng run`, from its arguments to its verdict.
 struct Session<'a> {
     args: &'a RunArgs,
+    /// What makes it a rehearsal.
+    rehearsal: Option<Rehearsal>,
     loaded: Loaded,
     /// An earlier run to compare this one with.
     baseline: Option<reports::RunResult>,
@@ -102,6 +109,10 @@ impl Session<'_> {
                 self.dir.clone_from(&self.args.out);
                 url.clone()
             }
+            None if self.rehearsal.is_some() => {
+                probes = 1;
+                self.start_fleet(&mut chosen, Sizes { workers, edges: 0 }, progress).await?
+            }
             None => {
                 let room = sizes::Room::here(open_files);
                 let chosen_sizes = sizes::choose(self.loaded.users(), chosen.bundled(), self.args.workers, room);
@@ -139,7 +150,9 @@ impl Session<'_> {
         if edges > 0 {
             progress.say(&format!("{edges} edges hold the connections: one process may not open as many files"));
         }
-        let plan = fleet::Plan { dir: dir.clone(), workers, chat_server: chosen.bundled(), edges, collector };
+        let rehearsal = self.rehearsal.clone();
+        let plan =
+            fleet::Plan { dir: dir.clone(), workers, chat_server: chosen.bundled(), edges, collector, rehearsal };
         self.dir = Some(dir);
         let fleet = Fleet::start(plan).await.or_exit(Exit::Unavailable)?;
         if let Some(page) = &fleet.page {
@@ -163,6 +176,7 @@ impl Session<'_> {
             probes,
             command: scenario::command(std::env::args_os().map(|word| word.to_string_lossy().into_owned())),
             run: self.id.clone(),
+            rehearsal_speed: self.rehearsal.as_ref().map_or(0.0, |rehearsal| rehearsal.speed),
         }
     }
 

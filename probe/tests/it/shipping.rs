@@ -41,6 +41,7 @@ fn start(address: SocketAddr, sources: Vec<Source>, dir: &std::path::Path, memor
         known: watch::channel(Known::default()).1,
         sources,
         spool: SpoolLimits { memory_bytes, disk_bytes: 1 << 20, dir: dir.to_owned() },
+        simulated: false,
     };
     Shipper::start(config, Clock::System)
 }

@@ -25,6 +25,9 @@ pub fn summary(result: &RunResult) -> String {
     } else {
         wrapped(&mut out, "", &head);
     }
+    if let Some(rehearsed) = &result.rehearsed {
+        wrapped(&mut out, "  ! ", &rehearsed.note);
+    }
     for reason in &result.verdict.reasons {
         wrapped(&mut out, "  - ", reason);
     }

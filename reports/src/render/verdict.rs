@@ -24,6 +24,8 @@ pub(super) struct Verdict {
     pub(super) name: String,
     /// What the scenario is for.
     pub(super) description: String,
+    /// That it was a rehearsal, and what that means.
+    pub(super) rehearsed: Option<String>,
     /// Scenario, target, when, how long, users: names and values.
     pub(super) facts: Vec<(&'static str, String)>,
 }
@@ -55,6 +57,7 @@ pub(super) fn of(result: &RunResult) -> Verdict {
         more: reasons,
         name: name(result).to_owned(),
         description: result.scenario.description.clone(),
+        rehearsed: result.rehearsed.as_ref().map(|rehearsed| rehearsed.note.clone()),
         facts: facts(result),
     }
 }
@@ -67,11 +70,15 @@ pub(super) fn word(result: &RunResult) -> String {
         Outcome::Invalid => "invalid",
         Outcome::Running => "running",
     };
-    if result.verdict.interrupted { format!("{word}, interrupted") } else { word.into() }
+    let word = if result.rehearsed.is_some() { format!("rehearsed, {word}") } else { word.to_owned() };
+    if result.verdict.interrupted { format!("{word}, interrupted") } else { word }
 }
 
 /// What a passed run has to say for itself.
 pub(super) fn all_held(result: &RunResult) -> String {
+    if result.rehearsed.is_some() {
+        return "simulated users would have passed, and everything that ran for them held".into();
+    }
     match (result.thresholds.len(), result.completeness.lost) {
         (0, 0) => "it asked for nothing; nothing was lost".into(),
         (0, _) => "it asked for nothing".into(),
@@ -82,6 +89,7 @@ pub(super) fn all_held(result: &RunResult) -> String {
 
 fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
     let target = match (result.bundled, result.target.is_empty()) {
+        _ if result.rehearsed.is_some() => "none: a rehearsal".into(),
         (true, true) => "the bundled chat server".into(),
         (true, false) => format!("the bundled chat server, {}", result.target),
         (false, true) => "not known".into(),
@@ -120,12 +128,25 @@ pub(super) fn when(instant: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::VerdictInfo;
 
     #[test]
     fn an_instant_is_written_as_people_do() {
         assert_eq!(when("2026-11-24T03:04:05.678Z"), "24 November 2026, 03:04:05 UTC");
         assert_eq!(when(""), "never");
         assert_eq!(when("yesterday"), "yesterday");
+    }
+
+    #[test]
+    fn a_rehearsal_is_never_taken_for_a_run() {
+        let verdict = VerdictInfo { outcome: Outcome::Passed, ..VerdictInfo::default() };
+        let rehearsed = Some(crate::result::Rehearsed::at(10.0));
+        let result = RunResult { verdict, rehearsed, ..RunResult::default() };
+        let verdict = of(&result);
+        assert_eq!(verdict.word, "rehearsed, passed");
+        assert!(verdict.rehearsed.is_some_and(|note| note.contains("no service was measured")));
+        assert!(!verdict.line.contains("trusted"), "{}", verdict.line);
+        assert!(super::super::text::summary(&result).contains("no service was measured"));
     }
 
     #[test]

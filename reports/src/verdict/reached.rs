@@ -58,7 +58,7 @@ impl Rate {
 
 /// Rates so far below what was asked that the run is not the one that was meant.
 pub(super) fn sends(run: &RunState, close: &CloseRequest) -> Vec<Shortfall> {
-    let end = run.since_start(close.ended_ns);
+    let end = run.told_at(close.ended_ns);
     let below = rates(run, end).into_iter().filter(|rate| rate.is_below(REACHED_MIN));
     below.map(|rate| whose(run, &rate)).collect()
 }

@@ -193,6 +193,7 @@ fn prepare(target: &str, yaml: &str) -> Order {
             bundled: true,
         }),
         data_plane: "http://127.0.0.1:9".into(),
+        rehearsal_speed: 0.0,
     })
 }
 

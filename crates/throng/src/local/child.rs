@@ -43,6 +43,8 @@ pub(crate) enum Role {
     ChatServer,
     /// Makes load.
     Worker,
+    /// Simulates workers.
+    RehearsedWorkers,
     /// Measures.
     Probe,
 }
@@ -55,6 +57,7 @@ impl Role {
             Self::ControlPlane => "control-plane",
             Self::ChatServer => "chat-server",
             Self::Worker => "worker",
+            Self::RehearsedWorkers => "rehearsed-workers",
             Self::Probe => "probe",
         }
     }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::child::{Child, Ended, Role, Spec};
+use crate::rehearse::Rehearsal;
 use crate::secrets::{Secret, SecretFile, random_word};
 
 /// How long everybody may take to drain; a role ends itself after 4 s.
@@ -19,6 +20,8 @@ const STOP_WITHIN: Duration = Duration::from_millis(4_700);
 const RESTARTS_MAX: u32 = 5;
 /// How often one start is tried: its port may be held for a moment.
 const TRIES: u32 = 3;
+/// The process of a rehearsal's workers and probe.
+const REHEARSED_WORKERS: &str = "rehearsed-workers";
 const BETWEEN_TRIES: Duration = Duration::from_millis(300);
 
 /// What to start.
@@ -34,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) edges: u32,
     /// The OpenTelemetry collector that the data plane pushes to.
     pub(crate) collector: Option<String>,
+    /// Set: workers and probe are simulated.
+    pub(crate) rehearsal: Option<Rehearsal>,
 }
 
 /// The bundled chat server, as clients reach it.
@@ -73,7 +78,7 @@ impl Fleet {
     /// # Errors
     /// When one doesn't; with the last lines of its log.
     pub(crate) async fn start(plan: Plan) -> Result<Self> {
-        let Plan { dir, workers, chat_server, edges, collector } = plan;
+        let Plan { dir, workers, chat_server, edges, collector, rehearsal } = plan;
         let logs = dir.join("logs");
         std::fs::create_dir_all(&logs).with_context(|| format!("can't make the directory {}", logs.display()))?;
         let (tell, ended) = mpsc::channel(64);
@@ -83,7 +88,7 @@ impl Fleet {
         always.extend(collector.iter().flat_map(|url| ["--otlp-endpoint".into(), url.into()]));
         let mut data_plane_spec = spec("data-plane", Role::DataPlane, any);
         data_plane_spec.flags.extend(always.clone());
-        data_plane_spec.nice = niceness(edges, Role::DataPlane);
+        data_plane_spec.nice = niceness(edges, rehearsal.as_ref(), Role::DataPlane);
         let (data_plane, bundled) = tokio::try_join!(Child::start(&data_plane_spec, &logs, tell.clone()), async {
             if chat_server { start_chat_server(&logs, &tell, edges).await.map(Some) } else { Ok(None) }
         })?;
@@ -91,7 +96,7 @@ impl Fleet {
         // The probes know it by this address, so it comes back there.
         data_plane_spec = spec("data-plane", Role::DataPlane, ["--listen", &data_plane_address]);
         data_plane_spec.flags.extend(always);
-        data_plane_spec.nice = niceness(edges, Role::DataPlane);
+        data_plane_spec.nice = niceness(edges, rehearsal.as_ref(), Role::DataPlane);
         let data_plane_url = format!("http://{data_plane_address}");
         let mut flags = flags(any);
         flags.extend(self::flags(["--web-listen", "127.0.0.1:0", "--data-plane", &data_plane_url]));
@@ -101,11 +106,10 @@ impl Fleet {
         let page = address(&control_plane, "web").ok().map(|a| format!("http://{a}/"));
         let mut children =
             BTreeMap::from([("data-plane".to_owned(), data_plane), ("control-plane".to_owned(), control_plane)]);
-        let agents = (1..=workers).map(|n| (format!("worker-{n}"), Role::Worker));
-        let agents = agents.chain([("probe-1".to_owned(), Role::Probe)]);
-        let agents = agents.map(|(name, role)| {
-            let mut spec = spec(&name, role, ["--control-plane", &control_plane_url, "--name", &name]);
-            spec.nice = niceness(edges, role);
+        let agents = agents(workers, rehearsal.as_ref()).into_iter().map(|(name, role, flags)| {
+            let mut spec = spec(&name, role, ["--control-plane", &control_plane_url]);
+            spec.flags.extend(flags);
+            spec.nice = niceness(edges, rehearsal.as_ref(), role);
             spec.flags.extend(["--spool-dir".into(), dir.join(proto::kept::DIR).into()]);
             let (logs, tell) = (&logs, tell.clone());
             async move { Child::start(&spec, logs, tell).await.map(|child| (name, child)) }
@@ -166,7 +170,8 @@ impl Fleet {
 
     /// Asks workers and probe to ship what they have and end.
     pub(crate) fn release_agents(&mut self) {
-        let agents = |name: &str| name.starts_with("worker-") || name.starts_with("probe-");
+        let agents =
+            |name: &str| name.starts_with("worker-") || name.starts_with("probe-") || name == REHEARSED_WORKERS;
         self.children.iter_mut().filter(|(name, _)| agents(name)).for_each(|(_, child)| child.release());
     }
 
@@ -201,6 +206,18 @@ impl Fleet {
     }
 }
 
+/// Workers and probe: names, roles, flags of their own. In a rehearsal all of them are one process.
+fn agents(workers: u32, rehearsal: Option<&Rehearsal>) -> Vec<(String, Role, Vec<OsString>)> {
+    if let Some(Rehearsal { workers, faults, .. }) = rehearsal {
+        let mut flags = flags(["--workers", &workers.to_string()]);
+        flags.extend(faults.iter().flat_map(|fault| self::flags(["--fault", &fault.to_string()])));
+        return vec![(REHEARSED_WORKERS.to_owned(), Role::RehearsedWorkers, flags)];
+    }
+    let named = (1..=workers).map(|n| (format!("worker-{n}"), Role::Worker));
+    let named = named.chain([("probe-1".to_owned(), Role::Probe)]);
+    named.map(|(name, role)| (name.clone(), role, flags(["--name", &name]))).collect()
+}
+
 /// Starts the bundled chat server: one process, or an origin and its edges.
 async fn start_chat_server(
     logs: &std::path::Path,
@@ -213,7 +230,7 @@ async fn start_chat_server(
     let node = |name: &str| {
         let mut spec = spec(name, Role::ChatServer, ["--listen", "127.0.0.1:0", "--api-key", &api_key]);
         spec.flags.extend([OsString::from("--api-secret-file"), file.path().into_os_string()]);
-        spec.nice = niceness(edges, Role::ChatServer);
+        spec.nice = niceness(edges, None, Role::ChatServer);
         spec
     };
     let url = |child: &Child| Ok::<_, anyhow::Error>(format!("ws://{}", address(child, "listen")?));
@@ -247,13 +264,15 @@ fn spec<const N: usize>(name: &str, role: Role, words: [&str; N]) -> Spec {
 /// How far a process gives way when a service of several processes, and workers for it, fill the machine: whoever keeps
 /// the account goes first, or it would be taken for frozen, and the load before what is loaded, or the generator would be
 /// late. In a small fleet only the data plane gives way.
-fn niceness(edges: u32, role: Role) -> Option<i32> {
+///
+/// In a rehearsal nobody is timed, and the data plane is who is rehearsed.
+fn niceness(edges: u32, rehearsal: Option<&Rehearsal>, role: Role) -> Option<i32> {
     let niceness = match role {
         Role::DataPlane | Role::ControlPlane | Role::Probe => 0,
         Role::Worker => 5,
-        Role::ChatServer => 10,
+        Role::ChatServer | Role::RehearsedWorkers => 10,
     };
-    (edges > 0).then_some(niceness)
+    (edges > 0 || rehearsal.is_some()).then_some(niceness)
 }
 
 fn flags<const N: usize>(words: [&str; N]) -> Vec<OsString> {

@@ -44,8 +44,9 @@ impl Telemetry for Shipping {
             known: run.known,
             sources: vec![source],
             spool: spool(&self.spool_dir),
+            simulated: false,
         };
-        Box::new(Shipped { shipper: Shipper::start(config, self.clock.clone()), _delay: delay })
+        Box::new(Shipped { shipper: Shipper::start(config, self.clock.clone()), _delay: Some(delay) })
     }
 }
 
@@ -54,9 +55,17 @@ pub(super) fn spool(dir: &Path) -> SpoolLimits {
     SpoolLimits { memory_bytes: SPOOL_MEMORY_BYTES, disk_bytes: SPOOL_DISK_BYTES, dir: dir.to_owned() }
 }
 
-struct Shipped {
+/// Shipping of one run.
+pub(super) struct Shipped {
     shipper: Shipper,
-    _delay: LoopDelay,
+    _delay: Option<LoopDelay>,
+}
+
+impl Shipped {
+    /// What a shipper ships.
+    pub(super) fn new(shipper: Shipper) -> Self {
+        Self { shipper, _delay: None }
+    }
 }
 
 impl Session for Shipped {

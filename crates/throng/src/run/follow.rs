@@ -14,6 +14,8 @@ use super::interrupts::Interrupts;
 use super::progress::Progress;
 use crate::local::child::{Ended, Role};
 use crate::local::fleet::Fleet;
+use crate::rehearse::Rehearsal;
+use crate::rehearse::faults::What;
 
 /// The control plane sends an update a second; one that sends nothing for so long is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
@@ -44,6 +46,8 @@ pub(super) enum Ending {
 pub(super) struct Follower<'a> {
     pub(super) run: &'a str,
     pub(super) control: Control,
+    /// What makes the run a rehearsal.
+    pub(super) rehearsal: Option<&'a Rehearsal>,
     /// The processes of this machine, if the fleet is ours.
     pub(super) fleet: Option<&'a mut Fleet>,
     pub(super) interrupts: &'a mut Interrupts,
@@ -66,6 +70,7 @@ impl Follower<'_> {
         };
         let mut interrupts = 0;
         let mut frozen_at = None;
+        let mut failed = 0;
         loop {
             let seen = tokio::select! {
                 update = next_update(&mut updates) => Seen::Update(update),
@@ -77,6 +82,7 @@ impl Follower<'_> {
                 Seen::Update(Ok(update)) => {
                     self.progress.show(&update);
                     frozen_at = frozen(&update, frozen_at);
+                    self.fail_what_is_due(&update, &mut failed);
                     if update.state() == RunState::Ended {
                         return Ending::Ended(update);
                     }
@@ -103,6 +109,20 @@ impl Follower<'_> {
                     self.stop("interrupted", true).await;
                 }
             }
+        }
+    }
+
+    /// Ends the data plane where a rehearsal's faults have it; it is then started again as at any other time. So many of
+    /// these faults have happened.
+    fn fail_what_is_due(&mut self, update: &RunUpdate, failed: &mut usize) {
+        let (Some(rehearsal), Some(fleet)) = (self.rehearsal, self.fleet.as_deref()) else { return };
+        let now = update.elapsed_s * rehearsal.speed;
+        let restarts = rehearsal.faults.iter().filter(|fault| fault.what == What::RestartDataPlane);
+        let due = restarts.filter(|fault| fault.at.as_secs_f64() <= now).count();
+        if update.state() == RunState::Running && due > *failed {
+            *failed = due;
+            self.progress.say("data-plane is killed, as the rehearsal's faults have it");
+            fleet.kill_data_plane();
         }
     }
 
@@ -145,6 +165,10 @@ impl Follower<'_> {
             Role::ChatServer => {
                 self.progress.say(&format!("{name} {how}; the run stops, since there is nothing left to measure"));
                 self.stop(&format!("the chat server {how}"), false).await;
+            }
+            Role::RehearsedWorkers => {
+                self.progress.say(&format!("the simulated workers' process {how}"));
+                self.stop(&format!("the simulated workers' process {how}"), false).await;
             }
             Role::Worker => self.progress.say(&format!("{name} {how}; its users are gone")),
             Role::Probe => {

@@ -53,6 +53,11 @@ pub(super) fn choose(urls: &[String], credentials: &Credentials, scenario: &Scen
 }
 
 impl Chosen {
+    /// No service at all, in a rehearsal.
+    pub(super) fn none() -> Self {
+        Self { urls: Vec::new(), api_key: String::new(), api_secret: None, bundled: false }
+    }
+
     /// Whether the bundled server is measured.
     pub(super) fn bundled(&self) -> bool {
         self.bundled

@@ -76,6 +76,11 @@ impl Run {
 
     /// Starts a scenario with more flags.
     pub(crate) fn start_with(scenario: &str, flags: &[&str]) -> Self {
+        Self::start_as("run", scenario, flags)
+    }
+
+    /// Starts a scenario by another command than `run`.
+    pub(crate) fn start_as(command: &str, scenario: &str, flags: &[&str]) -> Self {
         let turn = turn();
         let dir = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(dir.path().join("scenario.yaml"), scenario).expect("the scenario is written");
@@ -84,7 +89,7 @@ impl Run {
         let child = throng()
             .current_dir(dir.path())
             .env("IT_MARK", &mark)
-            .args(["run", "scenario.yaml", "--out"])
+            .args([command, "scenario.yaml", "--out"])
             // In full, for a fleet that was started elsewhere.
             .arg(dir.path().join("out"))
             .args(flags)

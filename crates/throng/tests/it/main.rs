@@ -14,6 +14,7 @@ mod passes;
 mod polled;
 mod reborn;
 mod refused;
+mod rehearse;
 mod reports;
 mod stopped;
 mod twice;

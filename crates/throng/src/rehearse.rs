@@ -1,0 +1,47 @@
+//! `throng rehearse`: a run with the real control plane and the real data plane over real gRPC, whose workers simulate
+//! their users. What costs a fleet is rehearsed on one machine.
+
+pub(crate) mod faults;
+
+use crate::args::{Credentials, LinkArgs, PeopleArgs, RehearseArgs, RunArgs, Tolerance};
+use crate::exit::{Exit, Failure};
+use crate::run;
+use faults::Fault;
+
+/// What makes a run a rehearsal.
+#[derive(Clone, Debug)]
+pub(crate) struct Rehearsal {
+    /// How many workers are simulated.
+    pub(crate) workers: u32,
+    /// How many times faster than real time its time goes.
+    pub(crate) speed: f64,
+    /// What fails, and when.
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// Rehearses a scenario.
+///
+/// # Errors
+/// As a run.
+pub(crate) async fn rehearse(args: &RehearseArgs, open_files: u64) -> Result<Exit, Failure> {
+    let rehearsal = Rehearsal { workers: args.workers, speed: args.speed, faults: args.faults.clone() };
+    faults::check(&rehearsal.faults, args.workers).map_err(|why| Failure::new(Exit::Usage, why))?;
+    let args = RunArgs {
+        scenario: args.scenario.clone(),
+        overrides: args.overrides.clone(),
+        target: Vec::new(),
+        credentials: Credentials::default(),
+        control_plane: None,
+        links: LinkArgs::default(),
+        people: PeopleArgs::default(),
+        out: args.out.clone(),
+        baseline: None,
+        tolerance: Tolerance { tolerance: 0.0 },
+        workers: Some(args.workers),
+        otlp_endpoint: None,
+        open: args.open,
+        json: args.json,
+        quiet: args.quiet,
+    };
+    run::run(&args, open_files, Some(rehearsal)).await
+}

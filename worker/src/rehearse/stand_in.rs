@@ -1,0 +1,141 @@
+//! What a run is to a simulated worker: prepared as a real one, started at the same instant, shipped the same way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use agent::{Begin, Known, Running, Work};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use measure::{Clock, Recorder, SharedRecorder, Timestamp};
+use proto::control::Prepare;
+use scenarios::{Scenario, Shard};
+use tokio::sync::watch;
+use tracing::info;
+
+use super::player::{Part, Player};
+use super::{Config, Ships, Turn};
+use crate::load::Progress;
+use crate::plan::Start;
+use crate::preflight::scenario_of;
+use crate::telemetry::RunInfo;
+use crate::work::ship_within;
+
+/// From the run's planned end until everybody has settled, in the run's time.
+const SETTLE: Duration = Duration::from_secs(2);
+/// A probe goes on until it is told to stop, but not for ever: so long in the run's time.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A simulated worker, as its agent sees it.
+pub(super) struct StandIn {
+    pub(super) config: Config,
+    pub(super) ships: Arc<dyn Ships>,
+    pub(super) clock: Clock,
+}
+
+/// A run that could begin.
+pub(super) struct Rehearsal {
+    run: String,
+    scenario: Scenario,
+    shard: Option<Shard>,
+    data_plane: String,
+    speed: f64,
+}
+
+impl Work for StandIn {
+    type Prepared = Rehearsal;
+
+    fn prepare(&self, order: Prepare) -> BoxFuture<'static, Result<Self::Prepared, String>> {
+        let prepared = prepare(order, self.config.probe);
+        async move { prepared }.boxed()
+    }
+
+    fn start(&self, rehearsal: Self::Prepared, begin: Begin) -> Result<Running, String> {
+        let ours = begin.known.borrow().course.to_ours(begin.at);
+        let exact = begin.known.borrow().exchanges == 0;
+        let (clock, known) = match rehearsal.speed {
+            1.0 => (self.clock.clone(), begin.known.clone()),
+            _ if !exact => return Err("with a clock of its own a worker rehearses at --speed 1 only".to_owned()),
+            // From here on our clock is the run's.
+            speed => (Clock::faster(ours, speed), watch::channel(Known::default()).1),
+        };
+        let start = Start { at: ours, run_at: begin.at };
+        let (end, shard) = (rehearsal.scenario.timeline().end, rehearsal.shard);
+        if let (Some(at), Some(shard)) = (self.config.killed_at, shard) {
+            self.config.losses.add(shard, at);
+            let (killed, wait) = (self.config.killed.clone(), until(&self.clock, ours, at, rehearsal.speed));
+            tokio::spawn(async move {
+                tokio::time::sleep(wait).await;
+                killed.cancel();
+            });
+        }
+        let recorder = SharedRecorder::new(Recorder::new(rehearsal.scenario.cohorts.len(), clock.now()));
+        let progress = Arc::new(Progress::default());
+        let part = Part {
+            scenario: rehearsal.scenario,
+            shard,
+            recorder: recorder.clone(),
+            progress: Arc::clone(&progress),
+            losses: Arc::clone(&self.config.losses),
+            start: begin.at,
+        };
+        let player = Player::start(part).map_err(|e| format!("no thread for simulated users: {e}"))?;
+        info!(run = rehearsal.run, speed = rehearsal.speed, "simulated users begin to join");
+        let run = RunInfo {
+            run: rehearsal.run,
+            source: begin.source,
+            data_plane: rehearsal.data_plane,
+            start,
+            known,
+            length: end,
+        };
+        let settle_at = Arc::new(AtomicU64::new(u64::MAX));
+        let session = self.ships.begin(run, recorder, turn(player, Arc::clone(&settle_at)), clock.clone());
+        let longest = if shard.is_some() { end + SETTLE } else { end + PATIENCE };
+        let wait = until(&self.clock, ours, longest, rehearsal.speed);
+        let (mut told, ending) = (begin.ending.clone(), begin.ending);
+        let outcome = async move {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = told.asked() => {}
+            }
+            // The last intervals are taken now; the last of all has everybody settle.
+            let at = u64::try_from(clock.now().since(start.at).as_nanos()).unwrap_or(u64::MAX - 1);
+            settle_at.store(at, Ordering::Relaxed);
+            session.finish(ship_within(&ending)).await
+        };
+        let read = |n: &AtomicI64| n.load(Ordering::Relaxed).max(0).unsigned_abs();
+        let progress = move || (read(&progress.connected), read(&progress.planned));
+        Ok(Running { outcome: outcome.boxed(), progress: Box::new(progress) })
+    }
+}
+
+fn prepare(order: Prepare, probe: bool) -> Result<Rehearsal, String> {
+    if order.rehearsal_speed < 1.0 {
+        return Err("this worker simulates its users, and takes part in rehearsals only (throng rehearse)".to_owned());
+    }
+    let (index, count) = (order.shard_index, order.shard_count);
+    let shard = if probe { None } else { Some(Shard::new(index, count).map_err(|e| e.to_string())?) };
+    let scenario = scenario_of(order.scenario)?;
+    Ok(Rehearsal { run: order.run, scenario, shard, data_plane: order.data_plane, speed: order.rehearsal_speed })
+}
+
+/// How long to wait, by the system's clock, for an instant of the run that starts at `start` on `clock`.
+fn until(clock: &Clock, start: Timestamp, at: Duration, speed: f64) -> Duration {
+    (start + at.div_f64(speed)).since(clock.now())
+}
+
+/// Each interval that is taken is the next whole second of the run, whatever the time; the one in which the run ends has
+/// everybody settle.
+fn turn(player: Player, settle_at: Arc<AtomicU64>) -> Turn {
+    let mut until = Duration::ZERO;
+    Box::new(move || {
+        until += Duration::from_secs(1);
+        let end = Duration::from_nanos(settle_at.load(Ordering::Relaxed));
+        if until < end {
+            player.advance(until);
+        } else {
+            player.settle(end);
+        }
+    })
+}
