@@ -39,6 +39,7 @@ locals {
     for role in ["control-plane", "data-plane", "origin", "edge", "worker", "probe"] : role => merge(
       # The server under test is not one of our processes: it has a secret, and no certificate of the fleet's.
       contains(["origin", "edge"], role) ? { "api-secret" = var.api_secret_parameter } : {},
+      role == "control-plane" && var.token_parameter != null ? { "token" = var.token_parameter } : {},
       contains(["origin", "edge"], role) || var.tls_parameters == null ? {} : {
         "tls-ca"   = "${var.tls_parameters}/ca"
         "tls-cert" = "${var.tls_parameters}/${role}/cert"

@@ -53,6 +53,7 @@ output "next" {
     "3 run" = join(" ", [
       "throng run SCENARIO.yaml --control-plane ${local.scheme}://127.0.0.1:7700 --api-key ${var.api_key} --api-secret-file SECRET",
       var.tls_parameters == null ? "--plaintext" : "--tls-ca certs/ca.pem --tls-cert certs/operator.pem --tls-key certs/operator.key",
+      var.token_parameter == null ? "" : "--token-file token",
       local.target == null ? "--target wss://YOUR-SERVICE" : "--target ${local.target}",
     ])
     "4 fetch the report" = "aws s3 sync s3://${module.storage.bucket}/runs runs"

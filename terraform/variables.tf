@@ -287,6 +287,17 @@ variable "tls_parameters" {
   }
 }
 
+variable "token_parameter" {
+  description = "The name of the SecureString parameter with the token that people show to the control plane. null: the console answers nobody."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.token_parameter == null ? true : can(regex("^/[A-Za-z0-9_./-]+$", var.token_parameter))
+    error_message = "A parameter's name begins with a slash, such as /throng/token. It is the name, not the token."
+  }
+}
+
 variable "plaintext" {
   description = "Let the fleet's processes speak plaintext, guarded by the security groups alone."
   type        = bool

@@ -15,4 +15,5 @@ module "fleet" {
   probes               = { instances = 2, instance_type = "c7g.medium" }
   api_secret_parameter = "/throng/api-secret"
   tls_parameters       = "/throng/tls"
+  token_parameter      = "/throng/token"
 }

@@ -27,4 +27,5 @@ module "fleet" {
 
   api_secret_parameter = "/throng/api-secret"
   tls_parameters       = "/throng/tls"
+  token_parameter      = "/throng/token"
 }

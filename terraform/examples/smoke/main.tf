@@ -16,5 +16,6 @@ module "fleet" {
   probes               = { instances = 1, instance_type = "c7g.medium" }
   api_secret_parameter = "/throng/api-secret"
   tls_parameters       = "/throng/tls"
+  token_parameter      = "/throng/token"
   delete_results       = true
 }
