@@ -6,8 +6,12 @@
 mod arrivals;
 mod audience;
 mod check;
+mod constants;
 mod decode;
 mod diagnostic;
+pub mod fleet;
+mod fleet_text;
+pub mod hosts;
 mod language;
 mod leaf;
 mod load;

@@ -1,7 +1,6 @@
 //! What a scenario needs, before anything is started: the arithmetic of `throng plan`.
 //!
-//! Every figure follows from the scenario and from the named constants below, which were measured on loopback with
-//! 15,000 connections and 250-byte frames; they are for sizing, not for judging.
+//! Every figure follows from the scenario and from the measured constants in `constants`.
 
 use std::time::Duration;
 
@@ -11,24 +10,7 @@ use serde::Serialize;
 use crate::audience::Audience;
 use crate::model::{Action, ActionKind, Scenario};
 
-/// Files that a process keeps for itself: logs, gRPC, the pool of API connections.
-pub const FILES_KEPT_BACK: u64 = 200;
-/// Memory of a connected user in a worker.
-pub const WORKER_BYTES_A_USER: u64 = 1_024;
-/// What a user has beside that over TLS: keys and buffers.
-pub const TLS_BYTES_A_USER: u64 = 9_400;
-/// Memory of a connection in a chat-server node.
-pub const NODE_BYTES_A_CONNECTION: u64 = 3_600;
-/// Memory of the kernel for both ends of an idle connection.
-pub const KERNEL_BYTES_A_CONNECTION: u64 = 5_300;
-/// Processor time of one delivery, sending and receiving end together, one frame a write.
-pub const NANOS_A_DELIVERY: u64 = 8_000;
-/// Bytes of an event around its text: ids, times, the user, the channel.
-pub const BYTES_AROUND_TEXT: u64 = 650;
-/// Bytes around a frame: WebSocket 4, TCP with timestamps 32, IP 20, Ethernet 14.
-pub const BYTES_AROUND_FRAME: u64 = 70;
-/// Above so many watchers chat services no longer broadcast who types and reads.
-pub const MOST_WATCHERS_OF_TYPING: f64 = 100.0;
+pub use crate::constants::*;
 
 /// What the planner may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +27,7 @@ pub struct Hints {
 
 impl Default for Hints {
     fn default() -> Self {
-        // Linux: ports 32768 to 60999.
-        Self { workers: None, nodes: None, files_per_process: 20_000, ports_per_address: 28_232 }
+        Self { workers: None, nodes: None, files_per_process: 20_000, ports_per_address: PORTS_AN_ADDRESS }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line. Flags win over the environment (`THRONG_*`), which wins over defaults.
 
 mod links;
+mod plan;
 mod rehearse;
 mod skew;
 
@@ -12,6 +13,7 @@ use reports::Collector;
 use truth::{Delay, OneIn, StallSpec};
 
 pub(crate) use links::{CertsArgs, Host, LinkArgs, PeopleArgs};
+pub(crate) use plan::PlanArgs;
 pub(crate) use rehearse::{RehearseArgs, RehearsedWorkersArgs};
 pub(crate) use skew::SkewArgs;
 
@@ -43,7 +45,7 @@ pub(crate) enum Command {
     Rehearse(RehearseArgs),
     /// Check scenarios: all errors, each with line, column and a hint.
     Validate(ValidateArgs),
-    /// Say what a scenario needs: users, messages, deliveries, workers, files.
+    /// Say what a scenario needs: users, messages, deliveries, workers, files; with --host, which fleet and its cost.
     Plan(PlanArgs),
     /// Print the JSON Schema of scenario files, for editors.
     Schema,
@@ -140,22 +142,6 @@ pub(crate) struct ValidateArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
     /// One line of JSON a problem on stdout.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `throng plan`.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct PlanArgs {
-    /// The scenario's file.
-    pub(crate) scenario: PathBuf,
-    /// Overrides a value of the scenario; may be given again.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) overrides: Vec<String>,
-    /// How many workers [default: by users, files and cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub(crate) workers: Option<u32>,
-    /// One JSON object instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -456,6 +442,7 @@ mod tests {
             "throng run s.yaml --otlp-endpoint http://127.0.0.1:4317",
             "throng data-plane --otlp-endpoint http://collector:4317 --listen 127.0.0.1:0",
             "throng token --server",
+            "throng plan s.yaml --host c7i.8xlarge --explain --bundled --workers 300",
             "throng certs d",
             "throng certs d --host cp=cp.internal,10.0.0.5 --host w --days 7",
             "throng worker --control-plane https://c --tls-ca a --tls-cert b --tls-key c",
@@ -473,6 +460,7 @@ mod tests {
             "throng run s.yaml --workers 0",
             "throng token",
             "throng fly",
+            "throng plan s.yaml --explain",
             "throng certs",
             "throng certs d --host ../x",
             "throng worker --tls-ca a --tls-cert b",

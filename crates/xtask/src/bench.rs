@@ -4,6 +4,7 @@ pub(crate) mod abuse;
 pub(crate) mod bare;
 mod machine;
 mod measuring;
+mod rehearse;
 mod results;
 mod room;
 mod rounds;

@@ -1,6 +1,7 @@
 //! The scenario language from outside.
 
 mod broken;
+mod fleets;
 mod fuzz;
 mod json;
 mod plans;

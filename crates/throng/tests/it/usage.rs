@@ -49,6 +49,24 @@ fn wrong_usage_is_64_and_help_is_0() {
 }
 
 #[test]
+fn a_fleet_is_planned_for_hosts_that_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("s.yaml"), SMALL).unwrap();
+    let plan = |flags: &[&str]| finish(throng().current_dir(dir.path()).args(["plan", "s.yaml"]).args(flags));
+    let (code, stdout, stderr) = plan(&["--host", "c7i.large", "--json"]);
+    assert_eq!(code, 0, "{stderr}");
+    let fleet: serde_json::Value = serde_json::from_str(&stdout).expect("JSON");
+    assert!(
+        fleet["fleet"]["hosts"].as_u64() >= Some(5) && fleet["fleet"]["usd_per_hour"].as_f64() > Some(0.0),
+        "{fleet}"
+    );
+    let (code, stdout, _) = plan(&["--host", "c7i.large", "--explain"]);
+    assert!(code == 0 && stdout.contains("70 % of 4 GiB") && stdout.contains("an hour"), "{stdout}");
+    let (code, stdout, stderr) = plan(&["--host", "c7i.lrage"]);
+    assert!(code == 64 && stdout.is_empty() && stderr.contains("c7i.large"), "{stderr}");
+}
+
+#[test]
 fn a_plan_says_what_a_scenario_needs() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("s.yaml"), SMALL).unwrap();
