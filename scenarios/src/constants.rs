@@ -26,9 +26,9 @@ pub const BUSY_FRAMES: f64 = 40.0;
 /// API call does less, and is counted as one.
 pub const NANOS_A_CONNECT: u64 = 248_800;
 /// Processor time that the data plane has for one second of one worker: bench `rehearse`, 100 workers of 50,000 users.
-pub const DATA_PLANE_NANOS_A_WORKER: u64 = 10_000_000;
+pub const DATA_PLANE_NANOS_A_WORKER: u64 = 1_300_000;
 /// Memory of the data plane for a run of five million users: bench `rehearse-memory`.
-pub const DATA_PLANE_BYTES: u64 = 1 << 30;
+pub const DATA_PLANE_BYTES: u64 = 160 << 20;
 /// Bytes of an event around its text: ids, times, the user, the channel.
 pub const BYTES_AROUND_TEXT: u64 = 650;
 /// Bytes around a frame: WebSocket 4, TCP with timestamps 32, IP 20, Ethernet 14.

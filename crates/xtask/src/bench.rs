@@ -91,14 +91,26 @@ const BENCHES: &[Bench] = &[
     ("slow-readers", abuse::slow_readers),
     ("half-open", abuse::half_open),
     ("million", room::million),
+    ("rehearse", rehearse::at_real_time),
+    ("rehearse-hour", rehearse::hour),
 ];
 
 /// The one that takes all of the machine for a quarter of an hour.
 const BY_NAME_ONLY: &str = "million";
 
 /// Those that run the binary.
-const OF_THE_SYSTEM: [&str; 8] =
-    ["footprint", "fanout", "fanout-busy", "connect", "deflate", "slow-readers", "half-open", "million"];
+const OF_THE_SYSTEM: [&str; 10] = [
+    "footprint",
+    "fanout",
+    "fanout-busy",
+    "connect",
+    "deflate",
+    "slow-readers",
+    "half-open",
+    "million",
+    "rehearse",
+    "rehearse-hour",
+];
 
 /// Runs the benchmarks, prints their figures, and writes them to `benches/RESULTS.md`.
 ///

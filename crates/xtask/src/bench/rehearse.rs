@@ -70,11 +70,11 @@ pub(super) fn at_real_time() -> Result<Vec<Figure>> {
     ])
 }
 
-/// The report of a run of an hour, rendered again.
+/// The report of a run of an hour with a million users, rendered again.
 pub(super) fn hour() -> Result<Vec<Figure>> {
     let out = directory("hour")?;
-    let flags = ["--set", "hold=1h", "--workers", "10", "--speed", "60"];
-    let mut rehearsal = Rehearsal::start(Path::new("scenarios/quickstart.yaml"), &out, &flags)?;
+    let size = ["--set", "hold=1h", "--set", "cohorts.fans.users=1000000", "--workers", "20", "--speed", "30"];
+    let mut rehearsal = Rehearsal::start(Path::new(STADIUM), &out, &size)?;
     while rehearsal.goes_on()? {
         std::thread::sleep(Duration::from_millis(200));
     }
