@@ -18,7 +18,7 @@ impl Fleet {
             "fleet for {} on {}: {} vCPU, {} GiB, {} Gbit/s, ${} an hour\n",
             self.scenario, self.kind, host.vcpu, host.memory_gib, host.network_gbps, host.usd_per_hour
         );
-        let _ = writeln!(out, "  {:<14} {:>7}   {:<32} {}", "role", "hosts", "each", "limited by");
+        let _ = writeln!(out, "  {:<14} {:>7}   {:<32} limited by", "role", "hosts", "each");
         for role in &self.roles {
             let line = format!("  {:<14} {:>7}   {:<32} {}", role.role, grouped(role.hosts), role.each, limit(role));
             let _ = writeln!(out, "{}", line.trim_end());
