@@ -20,8 +20,8 @@ fn planned(name: &str, host: &str, bundled: bool) -> Fleet {
 fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
+        std::fs::create_dir_all(path.parent().expect("goldens lie in a directory")).expect("it can be made");
+        std::fs::write(&path, text).expect("a golden can be written");
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     assert_eq!(text, kept, "{} differs: look, then UPDATE_GOLDEN=1", path.display());
