@@ -124,10 +124,10 @@ pub(crate) struct RunArgs {
 /// How to speak to a chat server.
 #[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Credentials {
-    /// The service's API key.
+    /// The service's API key; the bundled chat server of a run takes it, too, and a random one without.
     #[arg(long, env = "THRONG_API_KEY", value_name = "KEY")]
     pub(crate) api_key: Option<String>,
-    /// A file with the service's API secret; or set THRONG_API_SECRET.
+    /// A file with the service's API secret, or set THRONG_API_SECRET; as with the key, the bundled server takes it, too.
     #[arg(long, env = "THRONG_API_SECRET_FILE", value_name = "FILE")]
     pub(crate) api_secret_file: Option<PathBuf>,
 }
@@ -220,7 +220,7 @@ pub(crate) struct TokenArgs {
     /// The user's id.
     #[arg(required_unless_present = "server")]
     pub(crate) user: Option<String>,
-    /// A file with the service's API secret; or set THRONG_API_SECRET.
+    /// A file with the service's API secret, or set THRONG_API_SECRET; as with the key, the bundled server takes it, too.
     #[arg(long, env = "THRONG_API_SECRET_FILE", value_name = "FILE")]
     pub(crate) api_secret_file: Option<PathBuf>,
     /// A server's token, which may do everything, instead of a user's.

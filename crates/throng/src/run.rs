@@ -151,15 +151,15 @@ impl Session<'_> {
             progress.say(&format!("{edges} edges hold the connections: one process may not open as many files"));
         }
         let rehearsal = self.rehearsal.clone();
-        let plan =
-            fleet::Plan { dir: dir.clone(), workers, chat_server: chosen.bundled(), edges, collector, rehearsal };
+        let chat_server = chosen.bundled_keys();
+        let plan = fleet::Plan { dir: dir.clone(), workers, chat_server, edges, collector, rehearsal };
         self.dir = Some(dir);
         let fleet = Fleet::start(plan).await.or_exit(Exit::Unavailable)?;
         if let Some(page) = &fleet.page {
             progress.say(&format!("live at {page}"));
         }
-        if let Some(bundled) = &fleet.bundled {
-            chosen.take_bundled(bundled);
+        if chosen.bundled() {
+            chosen.take_bundled(fleet.bundled.clone());
         }
         let control_plane = fleet.control_plane.clone();
         self.fleet = Some(fleet);

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::child::{Child, Ended, Role, Spec};
 use crate::rehearse::Rehearsal;
-use crate::secrets::{Secret, SecretFile, random_word};
+use crate::secrets::{Secret, SecretFile};
 
 /// How long everybody may take to drain; a role ends itself after 4 s.
 const STOP_WITHIN: Duration = Duration::from_millis(4_700);
@@ -31,8 +31,8 @@ pub(crate) struct Plan {
     pub(crate) dir: PathBuf,
     /// Worker processes.
     pub(crate) workers: u32,
-    /// Whether the bundled chat server is measured.
-    pub(crate) chat_server: bool,
+    /// The bundled chat server is measured, and signs with these.
+    pub(crate) chat_server: Option<Keys>,
     /// Its edges; 0: it holds the connections itself.
     pub(crate) edges: u32,
     /// The OpenTelemetry collector that the data plane pushes to.
@@ -41,14 +41,12 @@ pub(crate) struct Plan {
     pub(crate) rehearsal: Option<Rehearsal>,
 }
 
-/// The bundled chat server, as clients reach it.
+/// What users of a chat server sign in with.
 #[derive(Clone, Debug)]
-pub(crate) struct Bundled {
-    /// ws://…, of each edge.
-    pub(crate) urls: Vec<String>,
-    /// Its key.
+pub(crate) struct Keys {
+    /// The service's API key.
     pub(crate) api_key: String,
-    /// Its secret.
+    /// The service's API secret.
     pub(crate) api_secret: Secret,
 }
 
@@ -68,8 +66,8 @@ pub(crate) struct Fleet {
     pub(crate) page: Option<String>,
     /// The data plane's gRPC API.
     pub(crate) data_plane: String,
-    /// The chat server, if it was started.
-    pub(crate) bundled: Option<Bundled>,
+    /// The bundled chat server's URLs, ws://…, of each edge; none: it was not started.
+    pub(crate) bundled: Vec<String>,
 }
 
 impl Fleet {
@@ -89,9 +87,13 @@ impl Fleet {
         let mut data_plane_spec = spec("data-plane", Role::DataPlane, any);
         data_plane_spec.flags.extend(always.clone());
         data_plane_spec.nice = niceness(edges, rehearsal.as_ref(), Role::DataPlane);
-        let (data_plane, bundled) = tokio::try_join!(Child::start(&data_plane_spec, &logs, tell.clone()), async {
-            if chat_server { start_chat_server(&logs, &tell, edges).await.map(Some) } else { Ok(None) }
-        })?;
+        let (data_plane, (nodes, bundled)) =
+            tokio::try_join!(Child::start(&data_plane_spec, &logs, tell.clone()), async {
+                match &chat_server {
+                    Some(keys) => start_chat_server(&logs, &tell, edges, keys).await,
+                    None => Ok(<_>::default()),
+                }
+            })?;
         let data_plane_address = address(&data_plane, "listen")?;
         // The probes know it by this address, so it comes back there.
         data_plane_spec = spec("data-plane", Role::DataPlane, ["--listen", &data_plane_address]);
@@ -115,10 +117,7 @@ impl Fleet {
             async move { Child::start(&spec, logs, tell).await.map(|child| (name, child)) }
         });
         children.extend(try_join_all(agents).await?);
-        let bundled = bundled.map(|(nodes, bundled)| {
-            children.extend(nodes);
-            bundled
-        });
+        children.extend(nodes);
         Ok(Self {
             children,
             ended,
@@ -218,17 +217,17 @@ fn agents(workers: u32, rehearsal: Option<&Rehearsal>) -> Vec<(String, Role, Vec
     named.map(|(name, role)| (name.clone(), role, flags(["--name", &name]))).collect()
 }
 
-/// Starts the bundled chat server: one process, or an origin and its edges.
+/// Starts the bundled chat server: one process, or an origin and its edges. Answers the processes and where clients reach it.
 async fn start_chat_server(
     logs: &std::path::Path,
     tell: &mpsc::Sender<Ended>,
     edges: u32,
-) -> Result<(Vec<(String, Child)>, Bundled)> {
-    let (api_key, api_secret) = (random_word(12), Secret::random());
+    Keys { api_key, api_secret }: &Keys,
+) -> Result<(Vec<(String, Child)>, Vec<String>)> {
     // Read once, when each starts; so the file is gone as soon as all serve.
-    let file = SecretFile::new(&api_secret)?;
+    let file = SecretFile::new(api_secret)?;
     let node = |name: &str| {
-        let mut spec = spec(name, Role::ChatServer, ["--listen", "127.0.0.1:0", "--api-key", &api_key]);
+        let mut spec = spec(name, Role::ChatServer, ["--listen", "127.0.0.1:0", "--api-key", api_key]);
         spec.flags.extend([OsString::from("--api-secret-file"), file.path().into_os_string()]);
         spec.nice = niceness(edges, None, Role::ChatServer);
         spec
@@ -241,7 +240,7 @@ async fn start_chat_server(
     let origin = Child::start(&origin, logs, tell.clone()).await?;
     if edges == 0 {
         let urls = vec![url(&origin)?];
-        return Ok((vec![("chat-server".to_owned(), origin)], Bundled { urls, api_key, api_secret }));
+        return Ok((vec![("chat-server".to_owned(), origin)], urls));
     }
     let link = address(&origin, "link")?;
     let started = (1..=edges).map(|n| {
@@ -254,7 +253,7 @@ async fn start_chat_server(
     let mut nodes = try_join_all(started).await?;
     let urls = nodes.iter().map(|(_, child)| url(child)).collect::<Result<_>>()?;
     nodes.push(("chat-server".to_owned(), origin));
-    Ok((nodes, Bundled { urls, api_key, api_secret }))
+    Ok((nodes, urls))
 }
 
 fn spec<const N: usize>(name: &str, role: Role, words: [&str; N]) -> Spec {

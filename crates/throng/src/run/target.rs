@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::args::Credentials;
 use crate::exit::{Exit, Failure, OrExit as _};
-use crate::local::fleet::Bundled;
-use crate::secrets::Secret;
+use crate::local::fleet::Keys;
+use crate::secrets::{Secret, random_word};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
@@ -34,7 +34,10 @@ pub(super) fn choose(urls: &[String], credentials: &Credentials, scenario: &Scen
     let spec = &scenario.target;
     let urls = if urls.is_empty() { spec.urls.clone() } else { urls.to_vec() };
     if urls.is_empty() {
-        return Ok(Chosen { urls, api_key: String::new(), api_secret: None, bundled: true });
+        let secret = Secret::from_file_or_environment(credentials.api_secret_file.as_deref()).or_exit(Exit::Usage)?;
+        let api_key = credentials.api_key.clone().unwrap_or_else(|| random_word(12));
+        let api_secret = Some(secret.unwrap_or_else(Secret::random));
+        return Ok(Chosen { urls, api_key, api_secret, bundled: true });
     }
     for url in &urls {
         Endpoint::parse(url).or_exit(Exit::Usage)?;
@@ -63,11 +66,15 @@ impl Chosen {
         self.bundled
     }
 
-    /// The bundled server serves.
-    pub(super) fn take_bundled(&mut self, bundled: &Bundled) {
-        self.urls.clone_from(&bundled.urls);
-        self.api_key.clone_from(&bundled.api_key);
-        self.api_secret = Some(bundled.api_secret.clone());
+    /// What the bundled server is to sign with; none: another service is measured.
+    pub(super) fn bundled_keys(&self) -> Option<Keys> {
+        let api_secret = self.api_secret.clone().filter(|_| self.bundled)?;
+        Some(Keys { api_key: self.api_key.clone(), api_secret })
+    }
+
+    /// The bundled server serves here.
+    pub(super) fn take_bundled(&mut self, urls: Vec<String>) {
+        self.urls = urls;
     }
 
     /// What agents are told.

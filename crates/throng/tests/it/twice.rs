@@ -26,6 +26,8 @@ hold: 3s
 /// Who asks the chat server.
 const OUTSIDER: &str = "outsider";
 
+const API_KEY: &str = "known";
+
 /// What an outsider saw of a run.
 #[derive(Debug, Default)]
 struct Seen {
@@ -45,34 +47,22 @@ impl Seen {
     }
 }
 
-/// The bundled chat server of a run, as its host's administrator finds it.
+/// The bundled chat server of a run, as whoever chose its key and secret finds it.
 struct Bundled {
     listen: String,
-    api_key: String,
     token: String,
 }
 
 impl Bundled {
-    /// Its secret lies in a file until all of the fleet serve, and is nowhere to be found afterwards; `None` if that was missed.
-    fn of(run: &Run) -> Option<Self> {
-        let (mut found, mut secret) = (None, String::new());
-        eventually("the fleet serves", RUN_WITHIN, || {
-            found = run.processes("chat-server").into_iter().find_map(|pid| {
-                let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
-                let words: Vec<&str> = line.split('\0').collect();
-                let flag = |name: &str| words.get(words.iter().position(|word| *word == name)? + 1).copied();
-                secret = std::fs::read_to_string(flag("--api-secret-file")?).ok()?;
-                flag("--api-key").map(str::to_owned)
-            });
-            found.is_some() || run.stderr().contains("live at")
+    fn of(run: &Run, secret: &Path) -> Self {
+        let mut found = None;
+        eventually("the chat server serves", RUN_WITHIN, || {
+            found = listen(&run.out());
+            found.is_some()
         });
-        let api_key = found?;
-        eventually("the chat server serves", RUN_WITHIN, || listen(&run.out()).is_some());
-        let file = run.out().join("../secret");
-        std::fs::write(&file, secret).expect("the secret is written");
-        let (code, token, stderr) = finish(throng().args(["token", OUTSIDER, "--api-secret-file"]).arg(file));
+        let (code, token, stderr) = finish(throng().args(["token", OUTSIDER, "--api-secret-file"]).arg(secret));
         assert_eq!(code, 0, "{stderr}");
-        Some(Self { listen: listen(&run.out())?, api_key, token: token.trim().to_owned() })
+        Self { listen: found.expect("it was seen to serve"), token: token.trim().to_owned() }
     }
 
     /// Who and what is there now; nothing once the server is gone.
@@ -90,7 +80,7 @@ impl Bundled {
     }
 
     fn call(&self, path: &str, more: &[&str]) -> Value {
-        let url = format!("http://{}{path}?api_key={}", self.listen, self.api_key);
+        let url = format!("http://{}{path}?api_key={API_KEY}", self.listen);
         let authorization = format!("Authorization: {}", self.token);
         let mut curl = Command::new("curl");
         curl.args(["-sS", "--max-time", "10", &url, "-H", &authorization, "-H", "stream-auth-type: jwt"]).args(more);
@@ -107,11 +97,11 @@ fn listen(out: &Path) -> Option<String> {
 }
 
 fn once(scenario: &str) -> Seen {
-    let found = (0..10).find_map(|_| {
-        let run = Run::start(scenario);
-        Some((Bundled::of(&run)?, run))
-    });
-    let (bundled, mut run) = found.expect("in one of ten attempts the outsider is there in time");
+    let secret = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(&secret, "known to the outsider").expect("the secret is written");
+    let path = secret.path().to_str().expect("a plain path");
+    let mut run = Run::start_with(scenario, &["--api-key", API_KEY, "--api-secret-file", path]);
+    let bundled = Bundled::of(&run, secret.path());
     let mut seen = Seen::default();
     eventually("the chat server has ended", RUN_WITHIN, || {
         bundled.look(&mut seen);
