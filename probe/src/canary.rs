@@ -63,7 +63,8 @@ pub(crate) fn spawn(
         Tokens::Secret(secret) => secret.as_str(),
         Tokens::Csv(_) => "",
     };
-    let endpoints: Vec<Endpoint> = job.target.urls.iter().filter_map(|url| Endpoint::parse(url).ok()).collect();
+    let endpoints = job.target.urls.iter().filter_map(|url| Endpoint::parse(url).ok());
+    let endpoints: Vec<Endpoint> = endpoints.map(|endpoint| endpoint.trusting(job.trust.clone())).collect();
     if secret.is_empty() || endpoints.is_empty() {
         return tracing::warn!(
             run = job.run,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::Known;
+use client::Trust;
 use measure::{Clock, Recorder, SharedRecorder, Timestamp};
 use proto::control::Target;
 use scenarios::Scenario;
@@ -30,6 +31,8 @@ pub(crate) struct Job {
     pub(crate) run: String,
     pub(crate) scenario: Arc<Scenario>,
     pub(crate) target: Target,
+    /// Whose word counts for its certificate.
+    pub(crate) trust: Trust,
     pub(crate) data_plane: String,
     /// How it is reached.
     pub(crate) links: tls::Links,
@@ -67,7 +70,7 @@ impl Job {
             let (host, cores) = if node.is_here() { (self.host.clone(), self.cores) } else { (node.host(), 0) };
             let source = self.source(&node.name, "node", &host);
             sources.push(Source { recorders: vec![seen.clone()], cores, ..source });
-            tasks.spawn(node::watch(node, clock.clone(), seen, stop.clone()));
+            tasks.spawn(node::watch(node, self.trust.clone(), clock.clone(), seen, stop.clone()));
         }
         let shipper = Shipper::start(
             ShipperConfig {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use client::Endpoint;
 use client::http::{Http, Outgoing};
+use client::{Endpoint, Trust};
 use measure::clock::host_clock_id;
 use measure::{Clock, Counter, Gauge, Metric, Recorder, SharedRecorder};
 use serde::Deserialize;
@@ -85,9 +85,9 @@ impl Stats {
 }
 
 /// Looks at a node until `stop`; what it sees is in the recorder.
-pub(crate) async fn watch(node: Node, clock: Clock, recorder: SharedRecorder, stop: CancellationToken) {
+pub(crate) async fn watch(node: Node, trust: Trust, clock: Clock, recorder: SharedRecorder, stop: CancellationToken) {
     let endpoint = match Endpoint::parse(&node.url) {
-        Ok(endpoint) => endpoint,
+        Ok(endpoint) => endpoint.trusting(trust),
         Err(e) => return tracing::warn!(node = node.name, "can't look at a node: {e}"),
     };
     let http = Http::new(endpoint, 1, WITHIN, clock.clone());

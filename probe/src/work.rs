@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Begin, Haste, Running, Work};
+use client::Trust;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use measure::Clock;
@@ -98,12 +99,14 @@ impl Work for Watcher {
 
     fn start(&self, (order, scenario): Self::Prepared, begin: Begin) -> Result<Running, String> {
         let target = order.target.unwrap_or_default();
+        let trust = Trust::of(&target.ca).map_err(|e| format!("the target's CA can't be used: {e}"))?;
         let targets = target.urls.iter().zip(1..).map(|(url, n)| Node { name: format!("node-{n}"), url: url.clone() });
         let nodes = if self.nodes.is_empty() && target.bundled { targets.collect() } else { self.nodes.clone() };
         let job = Job {
             run: order.run,
             scenario,
             target,
+            trust,
             data_plane: order.data_plane,
             source: begin.source,
             host: self.host.clone(),

@@ -49,6 +49,8 @@ mapping! {
     optional "urls" urls: List<Address>;
     /// The API key.
     optional "api_key" api_key: Hidden;
+    /// A PEM file, relative to the scenario, with the CA of its certificate, if that is none of the public ones.
+    optional "ca" ca: Words;
     /// Where user tokens come from.
     optional "tokens" tokens: TokenSource;
 }

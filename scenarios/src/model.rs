@@ -36,6 +36,8 @@ pub struct TargetSpec {
     pub urls: Vec<String>,
     /// The API key; `None`: the bundled server's.
     pub api_key: Option<String>,
+    /// The file of the CA of its certificate; `None`: it is a public one. Whoever submits the scenario reads it.
+    pub ca: Option<std::path::PathBuf>,
     /// Where user tokens come from.
     pub tokens: Tokens,
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use client::{CallError, ConnectError, Endpoint};
+use client::{CallError, ConnectError, Endpoint, Trust};
 use measure::Clock;
 use proto::control as pb;
 use scenarios::{Scenario, Shard, Source};
@@ -65,9 +65,11 @@ async fn plan(order: pb::Prepare, calls: u64, clock: &Clock) -> Result<Plan, Str
     let scenario = scenario_of(order.scenario)?;
     let target = order.target.unwrap_or_default();
     let urls = if target.urls.is_empty() { &scenario.target.urls } else { &target.urls };
+    let trust = Trust::of(&target.ca).map_err(|e| format!("the target's CA can't be used: {e}"))?;
     let mut endpoints = Vec::new();
     for url in urls {
-        endpoints.push(Endpoint::parse(url).map_err(|e| words(&e))?.resolved().await.map_err(|e| words(&e))?);
+        let endpoint = Endpoint::parse(url).map_err(|e| words(&e))?.trusting(trust.clone());
+        endpoints.push(endpoint.resolved().await.map_err(|e| words(&e))?);
     }
     if endpoints.is_empty() {
         return Err("no target: name one in the scenario (target.url) or with --target".into());

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use url::Url;
 
 use crate::error::ConnectError;
+use crate::trust::Trust;
 
 /// A parsed base URL: `ws://`, `wss://`, `http://` or `https://`, with an optional path prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,7 @@ pub struct Endpoint {
     tls: bool,
     prefix: String,
     addresses: Vec<SocketAddr>,
+    trust: Trust,
 }
 
 impl Endpoint {
@@ -36,7 +38,13 @@ impl Endpoint {
             tls,
             prefix: url.path().trim_end_matches('/').to_owned(),
             addresses: Vec::new(),
+            trust: Trust::public(),
         })
+    }
+
+    /// The same, with others than the public CAs trusted for its certificate.
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self { trust, ..self }
     }
 
     /// Looks the host's addresses up once, so that connecting needs no more look-ups.
@@ -67,6 +75,11 @@ impl Endpoint {
     /// Whether it speaks TLS.
     pub const fn tls(&self) -> bool {
         self.tls
+    }
+
+    /// Whose word counts for its certificate.
+    pub const fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// The addresses that [`Endpoint::resolved`] found.

@@ -13,6 +13,7 @@ pub mod lean;
 mod link;
 pub mod longpoll;
 pub mod transport;
+mod trust;
 pub mod websocket;
 
 pub use api::{Api, Caller};
@@ -20,4 +21,5 @@ pub use connection::{Client, Notice, Notices, Settings};
 pub use endpoint::Endpoint;
 pub use error::{CallError, Closed, ConnectError};
 pub use link::{KEEP_ALIVE, SILENCE, keep_alive};
+pub use trust::Trust;
 pub use websocket::{LOG_FILTER, Socket, Timings};

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -65,9 +64,9 @@ pub async fn open_from(
         return Ok((Transport::Plain(tcp), opened));
     }
     let name = ServerName::try_from(endpoint.host().to_owned()).map_err(|e| ConnectError::Tls(e.to_string()))?;
-    let handshake = TlsConnector::from(tls_config()).connect(name, tcp);
+    let handshake = TlsConnector::from(endpoint.trust().config()).connect(name, tcp);
     let tls = timeout_at(deadline, handshake).await.map_err(|_| ConnectError::Timeout { step: "tls" })?;
-    let tls = tls.map_err(|e| ConnectError::Tls(e.to_string()))?;
+    let tls = tls.map_err(|e| ConnectError::Tls(endpoint.trust().explain(&e)))?;
     Ok((Transport::Tls(Box::new(tls)), Opened { tls: Some(clock.now().since(connected)), ..opened }))
 }
 
@@ -100,20 +99,6 @@ async fn dial_from(source: IpAddr, addresses: &[SocketAddr]) -> io::Result<TcpSt
         }
     }
     Err(failed)
-}
-
-/// One configuration for the process: the Mozilla roots, no client certificate.
-fn tls_config() -> Arc<rustls::ClientConfig> {
-    static CONFIG: OnceLock<Arc<rustls::ClientConfig>> = OnceLock::new();
-    let make = || {
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring serves the default versions");
-        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
-    };
-    Arc::clone(CONFIG.get_or_init(make))
 }
 
 impl AsyncRead for Transport {

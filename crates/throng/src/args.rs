@@ -87,6 +87,9 @@ pub(crate) struct RunArgs {
     /// Measure the service at this ws:// or wss:// URL, instead of the scenario's or the bundled one; may be given again.
     #[arg(long, env = "THRONG_TARGET", value_name = "URL", value_delimiter = ',')]
     pub(crate) target: Vec<String>,
+    /// A PEM file with the CA of the target's certificate, if that is none of the public ones.
+    #[arg(long, env = "THRONG_TARGET_CA", value_name = "FILE")]
+    pub(crate) target_ca: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) credentials: Credentials,
     /// Use the fleet of this control plane (http:// or https://), instead of starting one here.
@@ -432,6 +435,7 @@ mod tests {
         for line in [
             "throng run s.yaml --target ws://a --set seed=1 --set hold=5s --out d --open",
             "throng run s.yaml --control-plane https://c",
+            "throng run s.yaml --target wss://a --target-ca ca.pem",
             "throng validate a.yaml b.yaml",
             "throng chat-server --listen 127.0.0.1:0 --api-key k --api-secret-file f --data-dir d",
             "throng run s.yaml --baseline runs/before --tolerance 5%",

@@ -30,6 +30,7 @@ pub(crate) async fn rehearse(args: &RehearseArgs, open_files: u64) -> Result<Exi
         scenario: args.scenario.clone(),
         overrides: args.overrides.clone(),
         target: Vec::new(),
+        target_ca: None,
         credentials: Credentials::default(),
         control_plane: None,
         links: LinkArgs::default(),

@@ -36,7 +36,7 @@ pub(crate) async fn run(args: &RunArgs, open_files: u64, rehearsal: Option<Rehea
     let loaded = scenario::load(&args.scenario, &args.overrides)?;
     let chosen = match rehearsal {
         Some(_) => Chosen::none(),
-        None => target::choose(&args.target, &args.credentials, &loaded.scenario)?,
+        None => target::choose(&args.target, args.target_ca.as_deref(), &args.credentials, &loaded.scenario)?,
     };
     let mut interrupts = Interrupts::listen().or_exit(Exit::Unexpected)?;
     let mut progress = Progress::new(args.quiet);

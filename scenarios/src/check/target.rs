@@ -27,6 +27,10 @@ impl Check<'_> {
             let hint = "add its `url`; the bundled server has a key of its own";
             self.error(target.api_key.key, "`api_key` is for a server of your own, and none is named", hint);
         }
+        if target.ca.given && !target.url.given && !target.urls.given {
+            let hint = "add its `url`; the bundled server is reached without TLS";
+            self.error(target.ca.key, "`ca` is for a server of your own, and none is named", hint);
+        }
         let url = target.url.get().into_iter();
         let urls = target.urls.get().into_iter().flat_map(|list| list.items.iter().map(|item| &item.value));
         let tokens = target.tokens.get().map_or(Tokens::Bundled, |tokens| {
@@ -37,6 +41,7 @@ impl Check<'_> {
         TargetSpec {
             urls: url.chain(urls).map(|address| address.0.clone()).collect(),
             api_key: target.api_key.get().map(|key| key.0.clone()),
+            ca: target.ca.get().map(|path| base_dir.join(&path.0)),
             tokens,
         }
     }

@@ -191,6 +191,7 @@ fn prepare(target: &str, yaml: &str) -> Order {
             api_key: "key".into(),
             api_secret: "secret".into(),
             bundled: true,
+            ..pb::Target::default()
         }),
         data_plane: "http://127.0.0.1:9".into(),
         rehearsal_speed: 0.0,

@@ -16,6 +16,7 @@ mod reborn;
 mod refused;
 mod rehearse;
 mod reports;
+mod secured;
 mod stopped;
 mod twice;
 mod usage;
