@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
 use measure::Clock;
+use proto::control::agent_order::Order;
 use proto::control::agent_report::Report;
 use proto::control::agents_server::Agents;
 use proto::control::control_server::Control;
 use proto::control::{
-    AgentOrder, AgentReport, FleetReply, FleetRequest, RunUpdate, RunsReply, RunsRequest, StopReply, StopRequest,
-    SubmitReply, SubmitRequest, TimeReply, TimeRequest, WatchRequest,
+    AgentOrder, AgentReport, FleetReply, FleetRequest, Rejected, RunUpdate, RunsReply, RunsRequest, StopReply,
+    StopRequest, SubmitReply, SubmitRequest, TimeReply, TimeRequest, WatchRequest,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -138,9 +139,16 @@ impl Agents for Service {
 /// Brings an agent's reports to the director for as long as its stream lives.
 async fn listen(director: Handle, mut reports: Streaming<AgentReport>, orders: mpsc::Sender<AgentOrder>) {
     let first = tokio::time::timeout(HELLO, reports.message()).await;
-    let Ok(Ok(Some(AgentReport { report: Some(Report::Hello(hello)) }))) = first else {
-        tracing::warn!("a stream is closed: its first report was no Hello");
-        return;
+    let hello = match first {
+        Ok(Ok(Some(AgentReport { report: Some(Report::Hello(hello)) }))) => hello,
+        Ok(Err(status)) => {
+            let reason = format!("its Hello can't be read: {}", status.message());
+            tracing::warn!("an agent is refused: {reason}");
+            let order = AgentOrder { order: Some(Order::Rejected(Rejected { reason })) };
+            // One that is gone need not know.
+            return drop(orders.try_send(order));
+        }
+        _ => return tracing::warn!("a stream is closed: its first report was no Hello"),
     };
     let Ok(connection) = director.ask(|reply| Command::Join(Box::new(hello), orders, reply)).await else { return };
     // Long after any lease has run out, a stream that is still open but silent is given up.

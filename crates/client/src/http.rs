@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -158,7 +158,11 @@ impl Http {
 async fn read(answer: Response<Incoming>) -> Result<(u16, Bytes), CallError> {
     let status = answer.status().as_u16();
     let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-    Ok((status, body.map_err(|e| CallError::Broken(e.to_string()))?.to_bytes()))
+    let body = body.map_err(|e| match e.downcast_ref::<LengthLimitError>() {
+        Some(_) => CallError::Answer(format!("it is larger than {} MiB", ANSWER_BYTES_MAX >> 20)),
+        None => CallError::Broken(e.to_string()),
+    })?;
+    Ok((status, body.to_bytes()))
 }
 
 impl From<ConnectError> for CallError {

@@ -54,7 +54,8 @@ pub(crate) async fn answer(
     let socket = upgrade.then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, limits::BODY).collect().await else {
-        return refuse(StatusCode::PAYLOAD_TOO_LARGE, 22, "the body is too large, or was cut short");
+        let why = format!("the body has more than {} bytes, or was cut short", limits::BODY);
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, 22, &why);
     };
     let call = Call {
         path: parts.uri.path().split('/').skip(1).map(decoded).collect(),

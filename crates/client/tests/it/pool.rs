@@ -114,3 +114,36 @@ async fn what_is_no_http_is_an_error() {
     let split = server.pool(1, super::SOON).call(|_| Outgoing { token: "a\nb".into(), ..get() }).await;
     assert!(matches!(split, Err(CallError::Request(_))), "{split:?}");
 }
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_refused_with_the_limit() {
+    const LIMIT: usize = 16 << 20;
+    let large = |body: usize| {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {body}\r\n\r\n");
+        String::leak(head + &" ".repeat(body))
+    };
+    for (bytes, fits) in [(LIMIT, true), (LIMIT + 1, false)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer: &'static str = large(bytes);
+        tokio::spawn(async move {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 1_024];
+            while !asked.windows(4).any(|four| four == b"\r\n\r\n") {
+                tcp.read(&mut asked).await.unwrap();
+            }
+            // Whoever has seen enough hangs up.
+            let _ = tcp.write_all(answer.as_bytes()).await;
+        });
+        let endpoint = Endpoint::parse(&format!("http://{address}")).unwrap();
+        let http = Http::new(endpoint, 1, Duration::from_secs(30), Clock::System);
+        let request = Outgoing { method: Method::GET, path: "/".into(), token: String::new(), body: Vec::new() };
+        match http.call(|_| request).await {
+            Ok(answer) => assert!(fits && answer.body.len() == LIMIT),
+            Err(error) => {
+                assert!(!fits && matches!(error, CallError::Answer(_)), "{error}");
+                assert!(error.to_string().contains("larger than 16 MiB"), "{error}");
+            }
+        }
+    }
+}

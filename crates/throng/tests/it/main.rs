@@ -17,6 +17,7 @@ mod refused;
 mod rehearse;
 mod reports;
 mod secured;
+mod sizes;
 mod stopped;
 mod twice;
 mod usage;
