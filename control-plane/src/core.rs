@@ -1,15 +1,16 @@
-//! The whole control plane without I/O: the fleet, and the runs, one after the other.
+//! The whole control plane without I/O: the fleet, and the runs on it.
 //!
-//! One run at a time: two at once on the same hosts would measure each other.
+//! Runs are under way side by side, each with agents of its own. Those that wait stand in one queue, and none overtakes:
+//! else a large run would wait for as long as small ones come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use measure::Timestamp;
 use proto::control::Hello;
 
 use crate::fleet::{Connection, Fleet};
 use crate::limits::Limits;
-use crate::run::{AgentEvent, Closing, Effect, Event, Happening, Order, Plan, Run, RunState, Saved};
+use crate::run::{AgentEvent, Closing, Effect, Event, Happening, Order, Plan, Position, Run, RunState, Saved};
 
 /// Runs that may wait for their turn.
 const QUEUE_MAX: usize = 64;
@@ -66,8 +67,6 @@ pub struct Core {
     runs: BTreeMap<String, Run>,
     /// Runs in the order of their submission.
     order: Vec<String>,
-    /// The fleet's generation of which the current run was told.
-    told_generation: u64,
     stepped: Timestamp,
 }
 
@@ -80,7 +79,6 @@ impl Core {
             names: BTreeMap::new(),
             runs: BTreeMap::new(),
             order: Vec::new(),
-            told_generation: 0,
             stepped: Timestamp::default(),
         }
     }
@@ -90,9 +88,8 @@ impl Core {
     /// # Errors
     /// When too many wait already.
     pub fn submit(&mut self, id: &str, plan: Plan) -> Result<(), String> {
-        let alive = self.runs.values().filter(|r| r.state() != RunState::Ended).count();
-        if alive > QUEUE_MAX {
-            return Err(format!("{QUEUE_MAX} runs wait already: stop some, or come back later"));
+        if self.queued().count() >= QUEUE_MAX {
+            return Err(format!("{QUEUE_MAX} runs wait already, and no more may: cancel some, or come back later"));
         }
         let is_old = |id: &String| self.runs.get(id).is_some_and(|r| r.state() == RunState::Ended);
         if self.order.len() >= ENDED_MAX
@@ -136,9 +133,9 @@ impl Core {
 
     /// The next instant at which a [`Input::Tick`] is wanted, if nothing happens before.
     pub fn deadline(&self) -> Option<Timestamp> {
-        let run = self.current().and_then(|id| self.runs[id].deadline());
+        let runs = self.runs.values().filter_map(Run::deadline);
         let look = self.fleet.deadline().map(|_| self.stepped + self.limits.lease / 3);
-        self.fleet.deadline().into_iter().chain(run).chain(look).min()
+        self.fleet.deadline().into_iter().chain(runs).chain(look).min()
     }
 
     /// A control plane that was suspended (a laptop that slept, a host that stood still) wakes up with reports that wait
@@ -191,47 +188,62 @@ impl Core {
         }
     }
 
-    /// The run that is under way, or the first that waits.
-    fn current(&self) -> Option<&String> {
-        self.order.iter().find(|id| self.runs[*id].state() != RunState::Ended)
+    /// Runs that aren't over, in the order of their submission.
+    fn alive(&self) -> impl Iterator<Item = &String> {
+        self.order.iter().filter(|id| self.runs[*id].state() != RunState::Ended)
+    }
+
+    /// Runs that have no agents yet, in the order of their submission.
+    fn queued(&self) -> impl Iterator<Item = &String> {
+        self.order.iter().filter(|id| self.runs[*id].state() == RunState::Queued)
+    }
+
+    /// Runs that have agents, but for this one.
+    fn beside(&self, id: &str) -> Vec<String> {
+        let queued = |other: &&String| self.runs[*other].state() == RunState::Queued;
+        self.alive().filter(|other| !queued(other) && *other != id).cloned().collect()
     }
 
     fn pass_time(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        let gone = self.fleet.expire(now);
-        // Who is free comes first, so that no shard of a lost agent goes to another lost one.
-        if self.fleet.generation() != self.told_generation
-            && let Some(id) = self.current().cloned()
-        {
-            self.told_generation = self.fleet.generation();
-            self.step_run(now, &id, Event::Idle(self.fleet.idle()), out);
-        }
-        for (name, run, why) in gone {
+        for (name, run, why) in self.fleet.expire(now) {
             self.names.retain(|_, n| *n != name);
             if let Some(run) = run {
                 self.step_run(now, &run, Event::Agent(name, AgentEvent::Lost(why)), out);
             }
         }
-        if let Some(id) = self.current().cloned() {
+        for id in self.alive().cloned().collect::<Vec<_>>() {
             self.step_run(now, &id, Event::Tick, out);
         }
-        self.give_turn(now, out);
+        self.give_turns(now, out);
     }
 
-    /// The first run that isn't over has its turn.
-    fn give_turn(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        while let Some(id) = self.current().cloned() {
-            let waits = self.runs[&id].state() == RunState::Queued && self.runs[&id].deadline().is_none();
-            if !waits {
-                return;
+    /// Tells runs that wait where they stand. The first of them takes agents as soon as there are enough, and then the next
+    /// is the first.
+    fn give_turns(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let mut ahead = 0;
+        loop {
+            let next = self.queued().nth(ahead).cloned();
+            let Some(id) = next else { return };
+            let position = match ahead {
+                0 if self.beside(&id).is_empty() => Position::Alone,
+                0 => Position::First,
+                _ => Position::Behind(ahead),
+            };
+            if self.runs[&id].is_news(position) {
+                self.step_run(now, &id, Event::Queue(position), out);
             }
-            self.told_generation = self.fleet.generation();
-            self.step_run(now, &id, Event::Idle(self.fleet.idle()), out);
-            self.step_run(now, &id, Event::Turn, out);
+            if self.runs[&id].state() == RunState::Queued {
+                ahead += 1;
+            }
         }
     }
 
     fn step_run(&mut self, now: Timestamp, id: &str, event: Event, out: &mut Vec<Output>) {
         let Some(run) = self.runs.get_mut(id) else { return };
+        // Who is free comes first, so that nobody is taken who is lost, or whom another run has taken meanwhile.
+        if run.wants_agents(self.fleet.generation()) {
+            run.know_idle(self.fleet.generation(), self.fleet.idle());
+        }
         let before = run.state();
         let effects = run.step(now, event);
         let after = run.state();
@@ -241,6 +253,26 @@ impl Core {
         if before != after {
             out.push(Output::State(id.to_owned(), after));
         }
+        if (before, after) == (RunState::Queued, RunState::Preparing) {
+            self.tell_of_each_other(now, id, out);
+        }
+    }
+
+    /// Two runs at once may measure each other: both stories say so, and name the hosts that are in both.
+    fn tell_of_each_other(&mut self, now: Timestamp, id: &str, out: &mut Vec<Output>) {
+        let ours = self.hosts_of(id);
+        for other in self.beside(id) {
+            let shared: Vec<String> = self.hosts_of(&other).intersection(&ours).cloned().collect();
+            for (run, beside) in [(id, &other), (&other, &id.to_owned())] {
+                let event = Event::Beside { run: beside.clone(), hosts: shared.clone() };
+                self.step_run(now, run, event, out);
+            }
+        }
+    }
+
+    fn hosts_of(&self, id: &str) -> BTreeSet<String> {
+        let of_run = self.fleet.agents().values().filter(|agent| agent.run.as_deref() == Some(id));
+        of_run.map(|agent| agent.hello.host.clone()).filter(|host| !host.is_empty()).collect()
     }
 
     fn apply(&mut self, id: &str, effect: Effect, out: &mut Vec<Output>) {
@@ -310,6 +342,19 @@ mod tests {
             core.step(at(now), Input::Tick);
         }
         assert_eq!((now, core.fleet().agents().len()), (63_000, 0));
+    }
+
+    #[test]
+    fn the_queue_is_bounded_and_says_so() {
+        let mut core = Core::new(Limits::default(), String::new());
+        for n in 0..QUEUE_MAX {
+            core.submit(&format!("r{n}"), Plan::default()).unwrap();
+        }
+        let why = core.submit("more", Plan::default()).unwrap_err();
+        assert_eq!(why, "64 runs wait already, and no more may: cancel some, or come back later");
+        let stop = Event::Stop { reason: "cancelled".to_owned(), interrupted: true, invalid: false, hurry: false };
+        core.step(at(0), Input::Run("r7".to_owned(), stop));
+        core.submit("more", Plan::default()).unwrap();
     }
 
     fn join(core: &mut Core, ms: u64, connection: Connection, hello: Hello) -> Vec<Output> {

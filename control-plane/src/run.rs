@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use measure::Timestamp;
 
-pub use event::{AgentEvent, Closing, Effect, Event, Happening, Judgement, Order, Outcome, Verdict, kind};
+pub use event::{AgentEvent, Closing, Effect, Event, Happening, Judgement, Order, Outcome, Position, Verdict, kind};
 pub use plan::{Candidate, Kind, OnLoss, Phase, Plan, Share, choose, users_of_shard};
 pub use saved::Saved;
 
@@ -34,8 +34,8 @@ const TEXT_CHARS_MAX: usize = 2_000;
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Waits for its turn (no deadline), then for agents.
-    Queued { until: Option<Timestamp>, told: bool },
+    /// Waits for its turn, then for agents.
+    Queued { turn: Turn, told: bool },
     /// Shards are handed out; waits for Ready of all.
     Preparing { until: Timestamp },
     /// Shards are taken back, to be handed out in another way.
@@ -50,6 +50,17 @@ enum State {
     Reporting { until: Timestamp },
     /// Over.
     Ended,
+}
+
+/// Where a run that waits stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Others wait before it.
+    Behind,
+    /// It may take agents, and others are under way, each with deadlines of its own.
+    First,
+    /// It may take agents, and nobody else has any: it waits for them until then.
+    Alone(Timestamp),
 }
 
 /// Where asking the data plane to open the run stands.
@@ -145,6 +156,10 @@ pub struct Run {
     tell_at: Timestamp,
     /// Free agents that are not of the run, as last told.
     spare: Vec<Candidate>,
+    /// The fleet's generation that they are of.
+    spare_of: Option<u64>,
+    /// Whether they have changed since the run looked for agents.
+    fresh: bool,
     /// Agents that this run does not ask again, and why.
     excluded: BTreeMap<String, String>,
     /// Preparing ends then, however many attempts there were.
@@ -176,10 +191,12 @@ impl Run {
         Self {
             plan,
             limits,
-            state: State::Queued { until: None, told: false },
+            state: State::Queued { turn: Turn::Behind, told: false },
             members: BTreeMap::new(),
             tell_at: Timestamp::default(),
             spare: Vec::new(),
+            spare_of: None,
+            fresh: false,
             excluded: BTreeMap::new(),
             prepare_until: Timestamp::default(),
             margin: limits.start_margin,
@@ -205,11 +222,8 @@ impl Run {
         let mut out = Vec::new();
         match event {
             _ if self.state == State::Ended => {}
-            Event::Turn => self.take_turn(now, &mut out),
-            Event::Idle(agents) => {
-                self.spare = agents;
-                self.try_plan(now, &mut out);
-            }
+            Event::Queue(position) => self.take_turn(now, position, &mut out),
+            Event::Beside { run, hosts } => self.tell_beside(now, &run, &hosts, &mut out),
             Event::Agent(name, event) => self.agent(now, &name, event, &mut out),
             Event::Opened => self.opened(now, &mut out),
             Event::OpenFailed { reason, refused } => self.open_failed(now, reason, refused, &mut out),
@@ -235,8 +249,11 @@ impl Run {
     /// The next instant at which the run wants a [`Event::Tick`], if nothing happens before.
     pub fn deadline(&self) -> Option<Timestamp> {
         match self.state {
-            State::Queued { until: Some(until), told: false } => Some(until.min(self.tell_at)),
-            State::Queued { until, .. } => until,
+            State::Queued { turn: Turn::Behind, .. } | State::Queued { turn: Turn::First, told: true } => None,
+            State::Queued { turn: Turn::First, told: false } => Some(self.tell_at),
+            State::Queued { turn: Turn::Alone(until), told } => {
+                Some(if told { until } else { until.min(self.tell_at) })
+            }
             State::Opening { until, step: Opening::Again(at), .. } => Some(until.min(at)),
             State::Preparing { until }
             | State::Recalling { until }
@@ -255,8 +272,14 @@ impl Run {
     fn pass_time(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         self.enter_phases(now, out);
         match self.state {
-            State::Queued { until: Some(until), .. } if now >= until => self.queue_is_over(now, out),
-            State::Queued { until: Some(_), told: false } if now >= self.tell_at => self.tell_waiting(now, out),
+            State::Queued { turn: Turn::First | Turn::Alone(_), .. } if self.fresh => {
+                self.try_plan(now, out);
+                self.fresh = false;
+            }
+            State::Queued { turn: Turn::Alone(until), .. } if now >= until => self.queue_is_over(now, out),
+            State::Queued { turn: Turn::First | Turn::Alone(_), told: false } if now >= self.tell_at => {
+                self.tell_waiting(now, out);
+            }
             State::Preparing { until } if now >= until => self.exclude_silent(now, out),
             State::Recalling { until } if now >= until => self.hand_out_again(now, out),
             State::Opening { until, .. } if now >= until => self.data_plane_unreachable(now, out),
@@ -359,6 +382,11 @@ impl Run {
     /// The start instant, once agents have been told.
     pub fn start(&self) -> Option<Timestamp> {
         self.start
+    }
+
+    /// Whether it waits, and no other run is under way: from then on it ends in time by its own deadlines alone.
+    pub fn waits_alone(&self) -> bool {
+        matches!(self.state, State::Queued { turn: Turn::Alone(_), .. })
     }
 
     /// The agents that take part, by name.

@@ -2,15 +2,18 @@
 
 use measure::Timestamp;
 
-use super::plan::Candidate;
-
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// No other run is under way: this one may take agents.
-    Turn,
-    /// Who is joined and free, now.
-    Idle(Vec<Candidate>),
+    /// Where it stands in the queue.
+    Queue(Position),
+    /// Another run is under way at the same time.
+    Beside {
+        /// Which.
+        run: String,
+        /// Hosts of which both have agents.
+        hosts: Vec<String>,
+    },
     /// An agent said something, or nothing any more.
     Agent(String, AgentEvent),
     /// The data plane has opened the run.
@@ -50,6 +53,17 @@ pub enum Event {
     },
     /// Time has passed.
     Tick,
+}
+
+/// Where a run that waits stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// So many wait before it.
+    Behind(usize),
+    /// It is the first, and others are under way, whose agents will be free.
+    First,
+    /// It is the first, and no other is under way: more agents come only if they join.
+    Alone,
 }
 
 /// What an agent does to a run.
@@ -173,6 +187,8 @@ pub struct Happening {
 pub mod kind {
     /// There are too few agents; others may still join.
     pub const WAITING: &str = "waiting";
+    /// Another run is under way at the same time.
+    pub const BESIDE: &str = "beside";
     /// Shards are handed out.
     pub const PREPARING: &str = "preparing";
     /// The start instant is set.
@@ -208,8 +224,9 @@ pub mod kind {
     /// The run has ended.
     pub const ENDED: &str = "ended";
 
-    const ALL: [&str; 18] = [
+    const ALL: [&str; 19] = [
         WAITING,
+        BESIDE,
         PREPARING,
         STARTED,
         PHASE,

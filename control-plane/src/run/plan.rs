@@ -20,7 +20,8 @@ pub struct Plan {
     pub phases: Vec<Phase>,
     /// What a lost worker means.
     pub on_worker_loss: OnLoss,
-    /// Wait for so many workers; 0: for as many as can hold the users.
+    /// Wait for so many workers, and take no more, so that the rest is free for other runs; 0: take all that are free, as
+    /// soon as they can hold the users.
     pub workers: u32,
     /// Wait for so many probes.
     pub probes: u32,
@@ -134,7 +135,8 @@ fn fitting(users: u64, workers: &[&Candidate]) -> Result<usize, u64> {
     Err(most.unwrap_or(0))
 }
 
-/// Picks agents for the plan: as many workers as can share the users evenly, and all probes.
+/// Picks agents for the plan: of all workers, or of as many as were asked for, those that can share the users evenly. All
+/// probes; where workers were asked for, as many as are needed, and one if there is one, which measures its host.
 ///
 /// # Errors
 /// When they don't suffice: the arithmetic, in words.
@@ -144,18 +146,25 @@ pub fn choose(plan: &Plan, candidates: &[Candidate]) -> Result<Vec<Share>, Strin
     if workers.len() < plan.workers as usize {
         return Err(format!("waits for {}; {} joined", plural(plan.workers, "worker"), workers.len()));
     }
-    let n = fitting(plan.users, &workers).map_err(|most| shortage(plan.users, &workers, most))?;
+    let asked = if plan.workers == 0 { workers.len() } else { plan.workers as usize };
+    let workers = largest(&workers, asked);
+    let n = fitting(plan.users, &workers).map_err(|most| shortage(plan, &workers, most))?;
     if probes.len() < plan.probes as usize {
         return Err(format!("waits for {}; {} joined", plural(plan.probes, "probe"), probes.len()));
     }
+    let watching = if plan.workers == 0 { probes.len() } else { probes.len().min(plan.probes.max(1) as usize) };
+    let mut shares = deal(plan.users, &largest(&workers, n));
+    shares.extend(deal(0, &probes[..watching]));
+    Ok(shares)
+}
+
+/// The `n` of these workers that hold most, in their order.
+fn largest<'a>(workers: &[&'a Candidate], n: usize) -> Vec<&'a Candidate> {
     let mut by_capacity: Vec<usize> = (0..workers.len()).collect();
     by_capacity.sort_by_key(|&i| std::cmp::Reverse(workers[i].capacity));
     by_capacity.truncate(n);
     by_capacity.sort_unstable();
-    let workers: Vec<&Candidate> = by_capacity.into_iter().map(|i| workers[i]).collect();
-    let mut shares = deal(plan.users, &workers);
-    shares.extend(deal(0, &probes));
-    Ok(shares)
+    by_capacity.into_iter().map(|i| workers[i]).collect()
 }
 
 fn deal(users: u64, agents: &[&Candidate]) -> Vec<Share> {
@@ -169,7 +178,8 @@ fn deal(users: u64, agents: &[&Candidate]) -> Vec<Share> {
     (0..).zip(agents).map(share).collect()
 }
 
-fn shortage(users: u64, workers: &[&Candidate], most: u64) -> String {
+fn shortage(plan: &Plan, workers: &[&Candidate], most: u64) -> String {
+    let users = plan.users;
     let sum = workers.iter().fold(0_u64, |sum, w| sum.saturating_add(w.capacity));
     let joined = match workers.len() {
         0 => return format!("needs {} users' capacity; no worker has joined; start some", grouped(users)),
@@ -181,7 +191,9 @@ fn shortage(users: u64, workers: &[&Candidate], most: u64) -> String {
     } else {
         String::new()
     };
-    format!("needs {} users' capacity; {joined}{uneven}; start more workers or raise `nofile`", grouped(users))
+    // Where so many were asked for, others that are free don't help.
+    let mend = if plan.workers == 0 { "start more workers" } else { "ask for more workers" };
+    format!("needs {} users' capacity; {joined}{uneven}; {mend} or raise `nofile`", grouped(users))
 }
 
 /// `1 worker`, `2 workers`.

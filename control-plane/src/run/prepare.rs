@@ -6,7 +6,8 @@ use measure::Timestamp;
 
 use super::plan::plural;
 use super::{
-    AgentEvent, Candidate, Effect, Kind, Member, MemberState, Opening, Order, Run, Share, State, choose, kind,
+    AgentEvent, Candidate, Effect, Kind, Member, MemberState, Opening, Order, Position, Run, Share, State, Turn,
+    choose, kind,
 };
 use crate::limits::Limits;
 
@@ -18,19 +19,49 @@ const OPEN_AGAIN: Duration = Duration::from_millis(250);
 const TELL_AFTER: Duration = Duration::from_secs(3);
 
 impl Run {
-    pub(super) fn take_turn(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        if matches!(self.state, State::Queued { until: None, .. }) {
-            self.state = State::Queued { until: Some(now + self.limits.queue), told: false };
-            self.tell_at = now + TELL_AFTER.min(self.limits.queue / 2);
-            self.try_plan(now, out);
+    /// Whether the run doesn't know yet that it stands there in the queue.
+    pub(crate) fn is_news(&self, position: Position) -> bool {
+        let State::Queued { turn, told } = self.state else { return false };
+        match position {
+            Position::Behind(_) => turn == Turn::Behind && !told,
+            Position::First => turn == Turn::Behind,
+            Position::Alone => !matches!(turn, Turn::Alone(_)),
         }
     }
 
-    /// Hands shards out if it is the run's turn and there are enough agents.
-    pub(super) fn try_plan(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        if !matches!(self.state, State::Queued { until: Some(_), .. }) {
+    /// Whether the run may take agents, and what it knows of those that are free is older than this.
+    pub(crate) fn wants_agents(&self, generation: u64) -> bool {
+        let takes = matches!(self.state, State::Queued { .. } | State::Preparing { .. } | State::Recalling { .. });
+        takes && self.spare_of != Some(generation)
+    }
+
+    /// These agents are free.
+    pub(crate) fn know_idle(&mut self, generation: u64, idle: Vec<Candidate>) {
+        (self.spare, self.spare_of, self.fresh) = (idle, Some(generation), true);
+    }
+
+    pub(super) fn take_turn(&mut self, now: Timestamp, position: Position, out: &mut Vec<Effect>) {
+        if !self.is_news(position) {
             return;
         }
+        let turn = match position {
+            Position::Behind(ahead) => {
+                self.state = State::Queued { turn: Turn::Behind, told: true };
+                let ahead = plural(u32::try_from(ahead).unwrap_or(u32::MAX), "run");
+                return self.note(now, kind::WAITING, format!("waits for its turn, behind {ahead}"), out);
+            }
+            Position::First => Turn::First,
+            Position::Alone => Turn::Alone(now + self.limits.queue),
+        };
+        self.state = State::Queued { turn, told: false };
+        // Behind others it may take long, so that people are told at once.
+        let patience = if turn == Turn::First { Duration::ZERO } else { TELL_AFTER.min(self.limits.queue / 2) };
+        self.tell_at = now + patience;
+        self.try_plan(now, out);
+    }
+
+    /// Hands shards out if there are enough agents.
+    pub(super) fn try_plan(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         if let Ok(shares) = choose(&self.plan, &self.spare) {
             self.prepare_until = now + 3 * self.limits.prepare;
             self.hand_out(now, shares, out);
@@ -41,8 +72,25 @@ impl Run {
     pub(super) fn tell_waiting(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         if let (State::Queued { told, .. }, Err(missing)) = (&mut self.state, choose(&self.plan, &self.spare)) {
             *told = true;
-            self.note(now, kind::WAITING, format!("still waiting: {missing}"), out);
+            let beside = match self.state {
+                State::Queued { turn: Turn::First, .. } => " (agents of other runs are not counted: they will be free)",
+                _ => "",
+            };
+            self.note(now, kind::WAITING, format!("still waiting: {missing}{beside}"), out);
         }
+    }
+
+    pub(super) fn tell_beside(&mut self, now: Timestamp, run: &str, hosts: &[String], out: &mut Vec<Effect>) {
+        let hosts = match hosts {
+            [] => String::new(),
+            hosts => format!("; both have agents on {}, and may measure each other", hosts.join(", ")),
+        };
+        self.note(
+            now,
+            kind::BESIDE,
+            format!("the run `{run}` is under way at the same time, with other agents{hosts}"),
+            out,
+        );
     }
 
     /// Nobody came: ends with the arithmetic.
@@ -154,7 +202,8 @@ impl Run {
         left.extend(fresh.cloned());
         let over = now >= self.prepare_until;
         // So many workers had joined; that some of them can't take part must not keep the rest waiting.
-        let plan = super::Plan { workers: 0, ..self.plan.clone() };
+        let workers = left.iter().filter(|c| c.kind == Kind::Worker).map(|_| 1_u32).sum::<u32>();
+        let plan = super::Plan { workers: self.plan.workers.min(workers), ..self.plan.clone() };
         match choose(&plan, &left) {
             Ok(shares) if !over => {
                 for agent in left.iter().filter(|c| !shares.iter().any(|s| s.agent.name == c.name)) {

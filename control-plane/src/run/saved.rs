@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use measure::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Happening, Kind, Member, MemberState, Order, Plan, Run, Share, Stage, State, kind};
+use super::{Effect, Happening, Kind, Member, MemberState, Order, Plan, Run, Share, Stage, State, Turn, kind};
 use crate::limits::Limits;
 
 /// Where a kept run stands. One that had no start yet begins anew in the queue.
@@ -85,7 +85,7 @@ impl Run {
     pub(crate) fn restored(now: Timestamp, saved: Saved, happenings: Vec<Happening>, limits: Limits) -> Self {
         let member = |(name, (share, state))| (name, Member { share, state, connected: 0 });
         let state = match saved.place {
-            Place::Queued => State::Queued { until: None, told: false },
+            Place::Queued => State::Queued { turn: Turn::Behind, told: false },
             Place::Running => State::Running,
             Place::Draining(stage) => State::Draining { until: now + limits.drain.max(limits.alone), stage },
             Place::Reporting => State::Reporting { until: now + limits.report },

@@ -19,7 +19,9 @@ struct Frame<'a> {
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct Overview<'a> {
-    on: Option<&'a RunView>,
+    /// Those that have agents, oldest first.
+    on: Vec<&'a RunView>,
+    waiting: usize,
     runs: &'a [RunView],
     fleet: &'a [AgentView],
     workers: usize,
@@ -46,10 +48,12 @@ pub(super) fn frame(title: &str, part: &str, body: &str) -> String {
 
 /// Fleet and runs.
 pub(super) fn overview(fleet: &[AgentView], runs: &[RunView]) -> String {
-    let on = runs.iter().rev().find(|r| r.state != RunState::Ended);
+    let waits = |run: &&RunView| run.state == RunState::Queued;
+    let on = runs.iter().rev().filter(|run| run.state != RunState::Ended && !waits(run)).collect();
+    let waiting = runs.iter().filter(waits).count();
     let workers = fleet.iter().filter(|a| a.kind == "worker");
     let capacity = grouped(workers.clone().fold(0, |sum: u64, a| sum.saturating_add(a.capacity)));
-    finish(Overview { on, runs, fleet, workers: workers.count(), capacity }.render())
+    finish(Overview { on, waiting, runs, fleet, workers: workers.count(), capacity }.render())
 }
 
 /// One run.

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::fakes::{FakeDataPlane, hello, join, limits, obedient, serve, soon};
 
 /// Status line, headers and body.
-async fn get(site: SocketAddr, path: &str) -> String {
+pub(crate) async fn get(site: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(site).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

@@ -12,6 +12,7 @@ use proto::control::{
 use tonic::Code;
 
 use crate::fakes::{FakeDataPlane, brisk, dial, hello, join, limits, obedient, serve, shards, soon};
+use crate::pages::get as http_get;
 
 #[tokio::test]
 async fn a_run_from_submit_to_verdict() {
@@ -68,6 +69,38 @@ async fn runs_go_one_after_the_other_and_are_listed_newest_first() {
     }
     let runs = control.client().await.runs(RunsRequest {}).await.unwrap().into_inner().runs;
     assert_eq!(runs.iter().map(|r| &r.run).collect::<Vec<_>>(), [&second, &first]);
+    control.end().await;
+}
+
+#[tokio::test]
+async fn two_runs_share_the_fleet_and_the_third_waits_for_its_workers() {
+    let data_plane = FakeDataPlane::default();
+    let (address, _alive) = data_plane.anywhere();
+    let control = serve(address, limits(), None).await;
+    let mut workers = Vec::new();
+    for name in ["a", "b", "c"] {
+        workers.push(join(control.grpc, hello(name, AgentKind::Worker, 10), obedient).await);
+    }
+    let first = control.submit("10 60000", 1).await;
+    let second = control.submit("10 60000", 1).await;
+    let (mut of_first, mut of_second) = (control.watch(&first).await, control.watch(&second).await);
+    let took = |update: proto::control::RunUpdate| update.workers.into_iter().map(|w| w.name).collect::<Vec<_>>();
+    assert_eq!(took(of_first.until_state(RunState::Running).await), ["a"]);
+    assert_eq!(took(of_second.until_state(RunState::Running).await), ["b"]);
+    let third = control.submit("20 60000", 2).await;
+    let mut of_third = control.watch(&third).await;
+    let waiting = of_third.until("the reason", |u| u.events.iter().any(|e| e.kind == "waiting")).await;
+    assert!(waiting.events[0].text.contains("waits for 2 workers; 1 joined (agents of other runs"), "{waiting:?}");
+    let page = http_get(control.web, "/").await;
+    assert!([&first, &second, &third].iter().all(|run| page.contains(*run)), "{page}");
+    let stop = |run: &str| StopRequest { run: run.to_owned(), interrupted: true, ..StopRequest::default() };
+    control.client().await.stop(stop(&first)).await.unwrap();
+    assert!(of_first.ended().await.verdict.unwrap().interrupted);
+    assert_eq!(took(of_third.until_state(RunState::Running).await), ["a", "c"]);
+    let runs = control.client().await.runs(RunsRequest {}).await.unwrap().into_inner().runs;
+    let states: Vec<_> = runs.iter().map(proto::control::RunUpdate::state).collect();
+    assert_eq!(states, [RunState::Running, RunState::Running, RunState::Ended]);
+    assert!(of_second.seen.iter().flat_map(|u| &u.events).any(|e| e.kind == "beside"), "{:?}", of_second.kinds());
     control.end().await;
 }
 

@@ -67,7 +67,7 @@ fn a_healthy_fleet_passes() {
 fn a_fleet_that_is_too_small_ends_with_the_arithmetic() {
     let mut faults = Faults::none(&mut Rng::new(1));
     faults.capacities = vec![200, 200];
-    faults.users = 1_000;
+    (faults.users, faults.side_by_side) = (1_000, false);
     let mut world = World::new(1, &faults);
     world.run_to_end();
     for run in world.ended() {
@@ -109,6 +109,36 @@ fn an_interrupt_ends_any_state_soon() {
             assert!(run.verdict.interrupted, "{run:#?}");
             let took = run.ended_at.since(run.stopped_at.unwrap());
             assert!(took < Duration::from_secs(4), "took {took:?}: {run:#?}");
+        }
+    });
+}
+
+#[test]
+fn runs_that_fit_go_side_by_side_and_none_overtakes() {
+    each_seed(300, |seed| {
+        let mut faults = Faults::none(&mut Rng::new(seed));
+        faults.capacities = vec![1_000; 4];
+        (faults.users, faults.probes, faults.runs, faults.side_by_side) = (500, 0, 5, false);
+        faults.workers = 2;
+        let mut world = World::new(seed, &faults);
+        world.run_to_end();
+        world.check();
+        let runs = world.ended();
+        let starts: Vec<_> = runs.iter().map(|run| run.started_at.expect("it ran")).collect();
+        let preparing =
+            |run: &crate::world::Ended| run.happenings.iter().find(|h| h.kind == kind::PREPARING).map(|h| h.at);
+        assert!(runs.iter().map(preparing).is_sorted(), "first come, first served");
+        let side_by_side = |of: usize| {
+            let over =
+                |other: &&crate::world::Ended| other.started_at.unwrap() <= starts[of] && starts[of] < other.ended_at;
+            runs.iter().filter(over).count()
+        };
+        assert!(side_by_side(0).max(side_by_side(1)) == 2, "two of four workers each: none waits for the other");
+        for (at, run) in runs.iter().enumerate() {
+            assert!((1..=2).contains(&side_by_side(at)), "four workers are two runs'");
+            assert_eq!(run.verdict.outcome, Outcome::Passed, "{:?}", run.verdict);
+            let told = |kind| run.happenings.iter().any(|h| h.kind == kind);
+            assert!(told(kind::BESIDE) && (at < 3 || told(kind::WAITING)), "{:#?}", run.happenings);
         }
     });
 }

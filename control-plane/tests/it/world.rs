@@ -52,6 +52,8 @@ pub(crate) struct Faults {
     pub(crate) workers: u32,
     pub(crate) users: u64,
     pub(crate) runs: u64,
+    /// Runs ask for few workers.
+    pub(crate) side_by_side: bool,
     pub(crate) stop_at: Option<Duration>,
 }
 
@@ -66,6 +68,7 @@ impl Faults {
             workers: 0,
             users: 1 + rng.below(1_000),
             runs: 1 + rng.below(3),
+            side_by_side: rng.chance(50),
             stop_at: None,
         }
     }
@@ -119,6 +122,7 @@ enum Action {
 pub(crate) struct Ended {
     pub(crate) verdict: Verdict,
     pub(crate) happenings: Vec<Happening>,
+    pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Timestamp,
     pub(crate) stopped_at: Option<Timestamp>,
     pub(crate) state_when_stopped: Option<RunState>,
@@ -190,8 +194,12 @@ impl World {
                 false if world.rng.chance(30) => OnLoss::AtMost(0.6),
                 false => OnLoss::Continue,
             };
-            let plan =
-                Plan { users: faults.users, duration, on_worker_loss, workers: faults.workers, ..Plan::default() };
+            // Some want all workers, some only a few, so that others fit beside them.
+            let some = faults.capacities.len().min(2) as u64;
+            let few = if faults.side_by_side { 1 + world.rng.below(some) } else { 0 };
+            let workers = faults.workers.max(u32::try_from(few).unwrap());
+            let users = if faults.side_by_side { faults.users.min(900) } else { faults.users };
+            let plan = Plan { users, duration, on_worker_loss, workers, ..Plan::default() };
             world.core.submit(&id, plan).unwrap();
             world.seen.insert(id.clone(), Seen { duration, ..Seen::default() });
             if let Some(at) = faults.stop_at {
@@ -264,7 +272,7 @@ impl World {
         }
         for (id, run) in self.core.runs() {
             let seen = self.seen.get_mut(id).unwrap();
-            let has_turn = run.state() != RunState::Queued || run.deadline().is_some();
+            let has_turn = run.state() != RunState::Queued || run.waits_alone();
             seen.turn = seen.turn.or(has_turn.then_some(self.now));
         }
         let deadline = self.core.deadline();

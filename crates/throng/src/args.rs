@@ -107,7 +107,8 @@ pub(crate) struct RunArgs {
     pub(crate) baseline: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) tolerance: Tolerance,
-    /// How many workers [default: by users, files and cores].
+    /// How many workers. Of a fleet the run takes so many, and the rest is free for other runs [default: by users, files
+    /// and cores; of a fleet all that are free].
     #[arg(long, env = "THRONG_WORKERS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) workers: Option<u32>,
     /// Push the numbers to the OpenTelemetry collector with this OTLP/gRPC receiver while the run is on.

@@ -72,6 +72,16 @@ impl World {
             let pid = u32::try_from(*i).unwrap();
             self.core.fleet().agents().values().any(|a| a.hello.pid == pid && a.run.as_deref() == Some(run))
         };
+        if matches!(order, Order::Prepare { .. }) {
+            let pid = u32::try_from(agent).unwrap();
+            let holds = |(other, seen): (&String, &Seen)| {
+                let has = seen.shards.contains_key(&agent) && !seen.stopped.contains(&agent) && seen.ended.is_none();
+                let fleet = self.core.fleet().agents();
+                let its = fleet.values().any(|a| a.hello.pid == pid && a.run.as_deref() == Some(other));
+                other != run && has && its
+            };
+            assert!(!self.seen.iter().any(holds), "an agent of two runs");
+        }
         let seen = self.seen.get_mut(run).unwrap();
         match order {
             Order::Prepare { index, count } => {
@@ -97,7 +107,8 @@ impl World {
                 assert!(seen.shards.values().all(|s| s.2), "Start before all are ready: {:?}", seen.shards);
                 assert_eq!(seen.opened, Some(*at), "the start is the one that the data plane knows");
                 if seen.started.is_empty() {
-                    assert!(*at > now, "a start in the past");
+                    // Whoever was cut off hears of it when it is back.
+                    assert!(*at > now || agents[agent].breaks.is_some(), "a start in the past");
                 }
                 assert!(seen.started.insert(agent), "Start twice");
                 let mut indices: Vec<_> =
@@ -186,6 +197,7 @@ impl World {
             Ended {
                 verdict: run.verdict().unwrap().clone(),
                 happenings: run.happenings().to_vec(),
+                started_at: run.start(),
                 ended_at: seen.ended.unwrap(),
                 stopped_at: seen.stop.map(|s| s.0),
                 state_when_stopped: seen.stop.map(|s| s.1),

@@ -67,14 +67,26 @@ impl ByHand {
 
     /// Begins a run.
     pub(crate) fn run(&mut self, scenario: &str, flags: &[&str]) {
-        let path = |name: &str| self.dir.path().join(name);
+        self.run = Some(self.begin(&self.out(), "", scenario, flags));
+    }
+
+    /// Begins another run beside that, in a directory of this name.
+    pub(crate) fn another(&self, name: &str, scenario: &str, flags: &[&str]) -> Another {
+        let out = self.dir.path().join("runs").join(name);
+        let child = self.begin(&out, &format!("{name}-"), scenario, flags);
+        Another { child, out, stderr: self.dir.path().join(format!("{name}-stderr")) }
+    }
+
+    fn begin(&self, out: &Path, prefix: &str, scenario: &str, flags: &[&str]) -> Child {
+        let path = |name: &str| self.dir.path().join(format!("{prefix}{name}"));
         std::fs::write(path("scenario.yaml"), scenario).expect("the scenario is written");
         let file = |name: &str| std::fs::File::create(path(name)).expect("a file for the output");
         let mut command = throng();
         command.arg("run").arg(path("scenario.yaml")).args(["--control-plane", &self.control_plane]).args(flags);
-        command.args(["--target", &self.chat_server, "--api-key", "it-key", "--api-secret-file"]).arg(path("secret"));
-        command.arg("--out").arg(self.out()).stdout(Stdio::from(file("stdout"))).stderr(Stdio::from(file("stderr")));
-        self.run = Some(command.spawn().expect("throng can be started"));
+        command.args(["--target", &self.chat_server, "--api-key", "it-key", "--api-secret-file"]);
+        command.arg(self.dir.path().join("secret")).arg("--out").arg(out);
+        command.stdout(Stdio::from(file("stdout"))).stderr(Stdio::from(file("stderr")));
+        command.spawn().expect("throng can be started")
     }
 
     /// What `throng run` said on stderr so far.
@@ -92,14 +104,9 @@ impl ByHand {
 
     /// Waits until `throng run` has ended, and answers its exit code.
     pub(crate) fn end(&mut self) -> i32 {
-        let mut status = None;
-        let run = self.run.as_mut().expect("a run was begun");
-        eventually("throng run has ended", RUN_WITHIN, || {
-            status = run.try_wait().expect("our own child");
-            status.is_some()
-        });
+        let code = ended(self.run.as_mut().expect("a run was begun"));
         self.run = None;
-        status.and_then(|s| s.code()).expect("it ends by itself")
+        code
     }
 
     /// Kills the data plane, as nothing can prevent, and starts it again where it was.
@@ -134,6 +141,41 @@ impl ByHand {
     pub(crate) fn reported(&self) -> (i32, String, String) {
         report(&self.out(), &[])
     }
+}
+
+/// A run beside the fleet's first.
+pub(crate) struct Another {
+    child: Child,
+    pub(crate) out: PathBuf,
+    stderr: PathBuf,
+}
+
+impl Another {
+    /// What `throng run` said on stderr so far.
+    pub(crate) fn stderr(&self) -> String {
+        std::fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+
+    /// Waits until `throng run` has ended, and answers its exit code.
+    pub(crate) fn end(&mut self) -> i32 {
+        ended(&mut self.child)
+    }
+}
+
+impl Drop for Another {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ended(run: &mut Child) -> i32 {
+    let mut status = None;
+    eventually("throng run has ended", RUN_WITHIN, || {
+        status = run.try_wait().expect("our own child");
+        status.is_some()
+    });
+    status.and_then(|s| s.code()).expect("it ends by itself")
 }
 
 /// What `throng report` says of a run's directory.

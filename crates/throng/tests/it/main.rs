@@ -18,6 +18,7 @@ mod rehearse;
 mod reports;
 mod secured;
 mod sizes;
+mod side_by_side;
 mod stopped;
 mod twice;
 mod usage;
