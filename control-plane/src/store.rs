@@ -1,8 +1,8 @@
 //! Runs on disk: one file of JSON lines for each, so that a control plane that comes back knows what was.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
@@ -63,7 +63,7 @@ impl Store {
     pub(crate) fn open(dir: Option<&Path>) -> io::Result<Self> {
         let runs = dir.map(|d| d.join("runs"));
         if let Some(runs) = &runs {
-            std::fs::create_dir_all(runs)?;
+            DirBuilder::new().recursive(true).mode(0o700).create(runs)?;
         }
         Ok(Self { dir: runs })
     }
@@ -174,7 +174,7 @@ impl Store {
         let write = || -> io::Result<()> {
             let mut bytes = serde_json::to_vec(line)?;
             bytes.push(b'\n');
-            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
             file.write_all(&bytes)?;
             if sync { file.sync_data() } else { Ok(()) }
         };

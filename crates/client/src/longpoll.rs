@@ -3,6 +3,7 @@
 //! A service forgets events when it has answered with them, so a poll is never repeated: if its answer is lost, so is the
 //! connection, and what was missed comes through `/sync` as after any other loss.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -33,11 +34,17 @@ pub struct Polling {
     connection: Connection,
 }
 
-#[derive(Debug)]
 struct Connection {
     api: Api,
     token: String,
     id: String,
+}
+
+/// Without the token.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("api", &self.api).field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 #[derive(Deserialize)]

@@ -2,6 +2,7 @@
 //! `tonic` make of them, and the limits that both ends of a stream must agree on.
 
 pub mod kept;
+mod redacted;
 
 /// People, control plane, agents.
 pub mod control {

@@ -132,4 +132,11 @@ async fn one_connection_serves_call_after_call() {
     }
     assert!(format!("{:?}", settings(&fake).await).contains("ann"));
     assert!(!format!("{:?}", settings(&fake).await).contains("a.b.c"), "secrets are not shown");
+    let outgoing = client::http::Outgoing {
+        method: http::Method::POST,
+        path: "/channels?authorization=a.b.c".into(),
+        token: "a.b.c".into(),
+        body: b"a.b.c".to_vec(),
+    };
+    assert_eq!(format!("{outgoing:?}"), "POST /channels");
 }

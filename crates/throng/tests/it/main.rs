@@ -16,6 +16,7 @@ mod reborn;
 mod refused;
 mod rehearse;
 mod reports;
+mod secrets;
 mod secured;
 mod side_by_side;
 mod sizes;
