@@ -39,6 +39,8 @@ pub enum Output {
     Welcome(Connection, String),
     /// Send the agent away, with the reason.
     Reject(Connection, String),
+    /// Tell the agent to end: it was drained.
+    Leave(Connection),
     /// Give an order that concerns a run.
     Order(Connection, String, Order),
     /// Ask the data plane to open a run.
@@ -100,6 +102,14 @@ impl Core {
         self.runs.insert(id.to_owned(), Run::new(plan, self.limits));
         self.order.push(id.to_owned());
         Ok(())
+    }
+
+    /// An agent takes no new run, and leaves when it has none; the next step tells it. The run that it has.
+    ///
+    /// # Errors
+    /// When there is no such agent.
+    pub fn drain(&mut self, agent: &str) -> Result<Option<String>, String> {
+        self.fleet.drain(agent)
     }
 
     /// Takes up a run that an earlier life kept. Its agents are waited for; [`Event::Resumed`] sets it going.
@@ -215,6 +225,7 @@ impl Core {
             self.step_run(now, &id, Event::Tick, out);
         }
         self.give_turns(now, out);
+        out.extend(self.fleet.leaving().into_iter().map(Output::Leave));
     }
 
     /// Tells runs that wait where they stand. The first of them takes agents as soon as there are enough, and then the next

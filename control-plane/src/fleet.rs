@@ -31,6 +31,10 @@ pub struct Agent {
     pub run: Option<String>,
     /// Its stream; `None` while it is broken and the lease runs on.
     pub connection: Option<Connection>,
+    /// It takes no new run, and is told to leave when it has none.
+    pub draining: bool,
+    /// The stream on which it was told.
+    told_to_leave: Option<Connection>,
     /// How many joined before it.
     joined: u64,
     /// Orders given while its stream is broken.
@@ -48,6 +52,8 @@ pub struct Fleet {
     generation: u64,
     lease: Duration,
     clock_id: String,
+    /// Whether anybody was ever drained.
+    drains: bool,
 }
 
 /// An agent was taken in.
@@ -64,7 +70,7 @@ pub struct Joined {
 impl Fleet {
     /// An empty fleet. `clock_id` names the control plane's clock.
     pub fn new(lease: Duration, clock_id: String) -> Self {
-        Self { agents: BTreeMap::new(), joined: 0, generation: 0, lease, clock_id }
+        Self { agents: BTreeMap::new(), joined: 0, generation: 0, lease, clock_id, drains: false }
     }
 
     /// Takes an agent in. One that broke off and dials again within its lease is the same agent; otherwise it gets
@@ -109,6 +115,8 @@ impl Fleet {
             heard: now,
             run: None,
             connection: Some(connection),
+            draining: false,
+            told_to_leave: None,
             joined: self.joined,
             waiting: Vec::new(),
             expected: None,
@@ -127,6 +135,8 @@ impl Fleet {
             heard: now,
             run: Some(run.to_owned()),
             connection: None,
+            draining: false,
+            told_to_leave: None,
             joined: self.joined,
             waiting: Vec::new(),
             expected: Some(patience),
@@ -205,6 +215,31 @@ impl Fleet {
         }
     }
 
+    /// From now on an agent takes no new run. The run that it has.
+    ///
+    /// # Errors
+    /// When there is no such agent.
+    pub fn drain(&mut self, name: &str) -> Result<Option<String>, String> {
+        let agent = self.agents.get_mut(name).ok_or_else(|| format!("there is no agent `{name}`"))?;
+        agent.draining = true;
+        self.drains = true;
+        self.generation += 1;
+        Ok(agent.run.clone())
+    }
+
+    /// Those that are drained, have no run, and have not been told yet that they may leave.
+    pub fn leaving(&mut self) -> Vec<Connection> {
+        if !self.drains {
+            return Vec::new();
+        }
+        let due = |a: &&mut Agent| a.draining && a.run.is_none() && a.told_to_leave != a.connection;
+        let told = |agent: &mut Agent| {
+            agent.told_to_leave = agent.connection;
+            agent.connection
+        };
+        self.agents.values_mut().filter(due).filter_map(told).collect()
+    }
+
     /// The run that an agent takes part in.
     pub fn run_of(&self, name: &str) -> Option<&str> {
         self.agents.get(name)?.run.as_deref()
@@ -217,7 +252,7 @@ impl Fleet {
 
     /// Who is connected and free, in the order in which they joined.
     pub fn idle(&self) -> Vec<Candidate> {
-        let is_idle = |a: &&(&String, &Agent)| a.1.run.is_none() && a.1.connection.is_some();
+        let is_idle = |a: &&(&String, &Agent)| a.1.run.is_none() && a.1.connection.is_some() && !a.1.draining;
         let agents: Vec<_> = self.agents.iter().collect();
         let mut idle: Vec<_> = agents.iter().filter(is_idle).collect();
         idle.sort_by_key(|(_, a)| a.joined);
@@ -295,6 +330,22 @@ mod tests {
         let back = fleet.join(at(2_000), hello("w", 1), 3).unwrap();
         assert_eq!(back, Joined { name: "w".to_owned(), waiting: vec![("r".to_owned(), stop)], expected: false });
         assert!(fleet.hear(at(2_000), "w", 3) && !fleet.hear(at(2_000), "w", 1));
+    }
+
+    #[test]
+    fn who_is_drained_takes_no_run_and_leaves_when_it_has_none() {
+        let mut fleet = fleet();
+        fleet.join(at(0), hello("w", 1), 1).unwrap();
+        fleet.assign("w", Some("r"));
+        assert_eq!(fleet.drain("w"), Ok(Some("r".to_owned())));
+        assert!(fleet.drain("nobody").unwrap_err().contains("`nobody`"));
+        assert!(fleet.leaving().is_empty(), "it has a run");
+        fleet.broke_off("w", 1);
+        fleet.assign("w", None);
+        assert!(fleet.leaving().is_empty(), "it can't be told");
+        fleet.join(at(1), hello("w", 1), 2).unwrap();
+        assert!(fleet.idle().is_empty());
+        assert_eq!((fleet.leaving(), fleet.leaving()), (vec![2], vec![]), "it is told once");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use proto::control::agent_report::Report;
 use proto::control::agents_server::Agents;
 use proto::control::control_server::Control;
 use proto::control::{
-    AgentOrder, AgentReport, FleetReply, FleetRequest, Rejected, RunUpdate, RunsReply, RunsRequest, StopReply,
-    StopRequest, SubmitReply, SubmitRequest, TimeReply, TimeRequest, WatchRequest,
+    AgentOrder, AgentReport, DrainReply, DrainRequest, FleetReply, FleetRequest, Rejected, RunUpdate, RunsReply,
+    RunsRequest, StopReply, StopRequest, SubmitReply, SubmitRequest, TimeReply, TimeRequest, WatchRequest,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -102,9 +102,16 @@ impl Control for Service {
             stop.reason.push_str("stopped by its user");
         }
         match self.director.ask(|reply| Command::Stop(stop, reply)).await? {
-            true => Ok(Response::new(StopReply {})),
-            false => Err(unknown(&run)),
+            Some(state) => Ok(Response::new(StopReply { state: proto::control::RunState::from(state).into() })),
+            None => Err(unknown(&run)),
         }
+    }
+
+    async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainReply>, Status> {
+        let agent = request.into_inner().agent;
+        let drained = self.director.ask(|reply| Command::Drain(agent, reply)).await?;
+        let run = drained.map_err(Status::not_found)?.unwrap_or_default();
+        Ok(Response::new(DrainReply { run }))
     }
 
     async fn fleet(&self, _: Request<FleetRequest>) -> Result<Response<FleetReply>, Status> {

@@ -12,7 +12,7 @@ pub struct AgentView {
     pub id: String,
     /// `worker` or `probe`.
     pub kind: String,
-    /// `idle`, `busy` or `cut off`.
+    /// `idle`, `busy`, `draining` or `cut off`.
     pub state: &'static str,
     /// The run that it takes part in; empty: none.
     pub run: String,
@@ -210,6 +210,8 @@ impl From<RunView> for control::RunUpdate {
             verdict: view.verdict.map(Into::into),
             report_path: view.report_path,
             phase: view.phase,
+            users: view.users,
+            submitted: view.submitted,
         }
     }
 }

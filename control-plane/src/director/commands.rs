@@ -44,9 +44,14 @@ impl Director {
                 self.step(Input::Tick);
             }
             Command::Stop(StopRequest { run, reason, interrupted, invalid }, reply) => {
-                let known = self.core.run(&run).is_some() || self.earlier.iter().any(|r| r.id == run);
+                let earlier = || self.earlier.iter().find(|r| r.id == run).map(|r| r.state);
+                let known = self.core.run(&run).map(Run::state).or_else(earlier);
                 self.step(Input::Run(run, Event::Stop { reason, interrupted, invalid, hurry: false }));
                 let _gone = reply.send(known);
+            }
+            Command::Drain(agent, reply) => {
+                let _gone = reply.send(self.core.drain(&agent));
+                self.step(Input::Tick);
             }
             Command::Watch(run, reply) => {
                 let _gone = reply.send(self.watch(&run));

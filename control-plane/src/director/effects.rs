@@ -45,6 +45,10 @@ impl Director {
                 self.send(connection, agent_order::Order::Rejected(Rejected { reason }));
                 self.streams.remove(&connection);
             }
+            Output::Leave(connection) => {
+                let reason = "it was drained".to_owned();
+                self.send(connection, agent_order::Order::Leave(proto::control::Leave { reason }));
+            }
             Output::Order(connection, run, order) => {
                 let Some(record) = self.records.get(&run) else {
                     // A run that nobody knows: whoever is at it should stop.

@@ -45,6 +45,7 @@ impl Director {
             kind: record::kind_word(agent.kind).to_owned(),
             state: match (&agent.connection, &agent.run) {
                 (None, _) => "cut off",
+                (Some(_), _) if agent.draining => "draining",
                 (Some(_), Some(_)) => "busy",
                 (Some(_), None) => "idle",
             },

@@ -37,6 +37,8 @@ pub(crate) struct Agent<W: Work> {
 /// Why a stretch with the control plane ended.
 enum Parted {
     Lost(String, Instant),
+    /// The control plane has sent us away in order.
+    Drained,
     Shutdown,
 }
 
@@ -65,7 +67,7 @@ impl<W: Work> Agent<W> {
                     self.hello.agent.clone_from(&link.agent);
                     let alone = link.alone;
                     match self.serve(link).await {
-                        Parted::Shutdown => return Ok(()),
+                        Parted::Shutdown | Parted::Drained => return Ok(()),
                         Parted::Lost(why, heard) => {
                             patience = heard + alone;
                             why
@@ -149,6 +151,10 @@ impl<W: Work> Agent<W> {
         loop {
             let report = tokio::select! {
                 order = link.order() => match order {
+                    Ok(Order::Leave(leave)) if !self.job.is_running() => {
+                        info!(reason = leave.reason, "leaving the fleet");
+                        return Parted::Drained;
+                    }
                     Ok(order) => self.obey(order, &link),
                     Err(why) => return Parted::Lost(why, link.heard),
                 },
@@ -184,7 +190,7 @@ impl<W: Work> Agent<W> {
                 info!(run = stop.run, reason = stop.reason, "stopping");
                 self.job.stop_run(&stop.run)
             }
-            Order::Welcome(_) | Order::Heartbeat(_) => None,
+            Order::Welcome(_) | Order::Heartbeat(_) | Order::Leave(_) => None,
             Order::Rejected(rejected) => {
                 warn!(reason = rejected.reason, "the control plane rejected something");
                 None

@@ -1,5 +1,6 @@
 //! The command line. Flags win over the environment (`THRONG_*`), which wins over defaults.
 
+mod ctl;
 mod links;
 mod plan;
 mod rehearse;
@@ -12,6 +13,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use reports::Collector;
 use truth::{Delay, OneIn, StallSpec};
 
+pub(crate) use ctl::{CtlArgs, CtlCommand, FleetArgs};
 pub(crate) use links::{CertsArgs, Host, LinkArgs, PeopleArgs};
 pub(crate) use plan::PlanArgs;
 pub(crate) use rehearse::{RehearseArgs, RehearsedWorkersArgs};
@@ -43,6 +45,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Rehearse a scenario of any size on this machine: real control plane and data plane, simulated users.
     Rehearse(RehearseArgs),
+    /// See and steer a fleet: its runs and agents, cancel a run, drain an agent.
+    Ctl(CtlArgs),
     /// Check scenarios: all errors, each with line, column and a hint.
     Validate(ValidateArgs),
     /// Say what a scenario needs: users, messages, deliveries, workers, files; with --host, which fleet and its cost.
@@ -449,6 +453,9 @@ mod tests {
             "throng token --server",
             "throng plan s.yaml --host c7i.8xlarge --explain --bundled --workers 300",
             "throng certs d",
+            "throng ctl runs --control-plane https://c --json",
+            "throng ctl cancel r --reason later --token-file t",
+            "throng ctl drain worker-1",
             "throng certs d --host cp=cp.internal,10.0.0.5 --host w --days 7",
             "throng worker --control-plane https://c --tls-ca a --tls-cert b --tls-key c",
             "throng data-plane --listen 0.0.0.0:1 --plaintext",
@@ -467,6 +474,9 @@ mod tests {
             "throng fly",
             "throng plan s.yaml --explain",
             "throng certs",
+            "throng ctl",
+            "throng ctl cancel",
+            "throng ctl drain w --tls-ca a",
             "throng certs d --host ../x",
             "throng worker --tls-ca a --tls-cert b",
             "throng rehearse s.yaml --speed 0.5",

@@ -4,6 +4,7 @@
 mod args;
 mod browser;
 mod commands;
+mod ctl;
 #[cfg(test)]
 mod deployed;
 mod exit;
@@ -48,6 +49,7 @@ fn dispatch(command: &Command, open_files: u64) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => roles::block_on(run::run(args, open_files, None)),
         Command::Rehearse(args) => roles::block_on(rehearse::rehearse(args, open_files)),
+        Command::Ctl(args) => roles::block_on(ctl::ctl(args)),
         Command::Validate(args) => commands::validate(args),
         Command::Plan(args) => commands::plan(args, open_files),
         Command::Schema => commands::schema(),

@@ -1,7 +1,7 @@
 //! `throng run`: a fleet (started here, or already there), one submitted scenario, its progress, its verdict.
 
 mod conclude;
-mod control;
+pub(crate) mod control;
 mod directory;
 mod follow;
 mod interrupts;

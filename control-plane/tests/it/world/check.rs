@@ -18,6 +18,7 @@ impl World {
                 assert!(why.contains(version.as_str()) && why.contains(proto::VERSION), "names both versions: {why}");
                 self.agents[i].connection = None;
             }
+            Output::Leave(connection) => panic!("nobody was drained: {connection}"),
             Output::Order(connection, run, order) => {
                 let i = self.by_connection[&connection];
                 self.check_order(i, &run, &order);

@@ -6,7 +6,10 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use measure::Clock;
 use proto::MESSAGE_BYTES_MAX;
 use proto::control::control_client::ControlClient;
-use proto::control::{RunUpdate, StopRequest, SubmitReply, SubmitRequest, WatchRequest};
+use proto::control::{
+    Agent, DrainRequest, FleetRequest, RunState, RunUpdate, RunsRequest, StopReply, StopRequest, SubmitReply,
+    SubmitRequest, WatchRequest,
+};
 use proto::telemetry::data_plane_client::DataPlaneClient;
 use proto::telemetry::{CloseReply, CloseRequest, NoteRequest};
 use tls::Links;
@@ -53,7 +56,7 @@ impl Interceptor for Shown {
     }
 }
 
-/// Why a scenario was not taken.
+/// Why the control plane did not do what it was asked for.
 #[derive(Debug)]
 pub(crate) enum Refused {
     /// It, or something beside it, is wrong; in the control plane's words.
@@ -78,16 +81,43 @@ impl Control {
     /// # Errors
     /// When it is refused, or can't be submitted.
     pub(crate) async fn submit(&mut self, request: SubmitRequest) -> Result<SubmitReply, Refused> {
-        match timeout(ANSWER_WITHIN, self.0.submit(request)).await {
-            Ok(Ok(reply)) => Ok(reply.into_inner()),
-            Ok(Err(status)) => match status.code() {
-                Code::InvalidArgument | Code::AlreadyExists | Code::Unauthenticated => {
-                    Err(Refused::Wrong(status.message().to_owned()))
-                }
-                _ => Err(Refused::Unavailable(said("the control plane did not take the run", &status))),
-            },
-            Err(_) => Err(Refused::Unavailable(anyhow!("the control plane did not answer within {ANSWER_WITHIN:?}"))),
-        }
+        answered("the control plane did not take the run", self.0.submit(request)).await
+    }
+
+    /// All runs that it knows, newest first.
+    ///
+    /// # Errors
+    /// When it refuses, or doesn't answer.
+    pub(crate) async fn runs(&mut self) -> Result<Vec<RunUpdate>, Refused> {
+        Ok(answered("the runs can't be listed", self.0.runs(RunsRequest {})).await?.runs)
+    }
+
+    /// The agents that have joined.
+    ///
+    /// # Errors
+    /// When it refuses, or doesn't answer.
+    pub(crate) async fn fleet(&mut self) -> Result<Vec<Agent>, Refused> {
+        Ok(answered("the agents can't be listed", self.0.fleet(FleetRequest {})).await?.agents)
+    }
+
+    /// Cancels a run; where it stood.
+    ///
+    /// # Errors
+    /// When there is none, or the control plane doesn't answer.
+    pub(crate) async fn cancel(&mut self, run: &str, reason: &str) -> Result<RunState, Refused> {
+        let (run, reason) = (run.to_owned(), reason.to_owned());
+        let request = StopRequest { run, reason, interrupted: true, invalid: false };
+        let reply: StopReply = answered("the run could not be cancelled", self.0.stop(request)).await?;
+        Ok(reply.state())
+    }
+
+    /// Drains an agent; the run that it finishes first, if any.
+    ///
+    /// # Errors
+    /// When there is none, or the control plane doesn't answer.
+    pub(crate) async fn drain(&mut self, agent: &str) -> Result<String, Refused> {
+        let request = DrainRequest { agent: agent.to_owned() };
+        Ok(answered("the agent could not be drained", self.0.drain(request)).await?.run)
     }
 
     /// Follows a run.
@@ -115,6 +145,23 @@ impl Control {
             Ok(Err(status)) => Err(said("the run could not be stopped", &status)),
             Err(_) => bail!("the control plane did not answer within {ANSWER_WITHIN:?}"),
         }
+    }
+}
+
+/// An answer within its deadline. `what` did not come about if there is none.
+async fn answered<T>(
+    what: &str,
+    asked: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, Refused> {
+    match timeout(ANSWER_WITHIN, asked).await {
+        Ok(Ok(reply)) => Ok(reply.into_inner()),
+        Ok(Err(status)) => match status.code() {
+            Code::InvalidArgument | Code::AlreadyExists | Code::NotFound | Code::Unauthenticated => {
+                Err(Refused::Wrong(status.message().to_owned()))
+            }
+            _ => Err(Refused::Unavailable(said(what, &status))),
+        },
+        Err(_) => Err(Refused::Unavailable(anyhow!("the control plane did not answer within {ANSWER_WITHIN:?}"))),
     }
 }
 

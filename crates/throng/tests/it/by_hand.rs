@@ -77,6 +77,16 @@ impl ByHand {
         Another { child, out, stderr: self.dir.path().join(format!("{name}-stderr")) }
     }
 
+    /// What `throng ctl` answers: exit code, stdout, stderr.
+    pub(crate) fn ctl(&self, words: &[&str]) -> (i32, String, String) {
+        crate::harness::finish(throng().arg("ctl").args(words).args(["--control-plane", &self.control_plane]))
+    }
+
+    /// How the worker or probe of this name ended, if it has.
+    pub(crate) fn exit_code(&mut self, name: &str) -> Option<i32> {
+        self.others.iter_mut().find(|other| other.ready["name"] == name).and_then(Server::exit_code)
+    }
+
     fn begin(&self, out: &Path, prefix: &str, scenario: &str, flags: &[&str]) -> Child {
         let path = |name: &str| self.dir.path().join(format!("{prefix}{name}"));
         std::fs::write(path("scenario.yaml"), scenario).expect("the scenario is written");

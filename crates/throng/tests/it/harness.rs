@@ -251,6 +251,11 @@ impl Server {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
+
+    /// How it ended, if it has by itself.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.child.try_wait().expect("our own child")?.code()
+    }
 }
 
 impl Drop for Server {

@@ -3,6 +3,7 @@
 mod by_hand;
 mod certs;
 mod chat_server;
+mod ctl;
 mod edges;
 mod faults;
 mod frozen;
