@@ -149,7 +149,8 @@ impl Director {
         (director, Handle(handle))
     }
 
-    /// Directs until `shutdown`; then stops what runs, and ends when all has ended or the deadline has passed.
+    /// Directs until `shutdown`. Where runs are kept, it leaves then as a kill would have it, at once: the next life takes
+    /// them up. Otherwise it stops what runs, and ends when all has ended or the deadline has passed.
     pub(crate) async fn direct(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         let mut second = interval(Duration::from_secs(1));
@@ -163,6 +164,10 @@ impl Director {
             let wake = self.core.deadline().map_or(IDLE, |at| at.since(self.clock.now()).min(IDLE));
             tokio::select! {
                 () = &mut shutdown, if !self.ending => {
+                    if self.store.keeps() {
+                        tracing::info!("the runs go on without the control plane; it takes them up when it is started again");
+                        return;
+                    }
                     self.ending = true;
                     end = tokio::time::Instant::now() + self.limits.shutdown;
                     self.stop_all();

@@ -162,7 +162,8 @@ impl ControlPlane {
         self.web_listen
     }
 
-    /// Serves until `shutdown`; then stops the run that is on, and ends within [`Limits::shutdown`] and a little.
+    /// Serves until `shutdown`. With [`Config::state_dir`] it ends at once, and the next life goes on with its runs; otherwise
+    /// it stops those that are on, and ends within [`Limits::shutdown`] and a little.
     ///
     /// # Errors
     /// When a listener fails.

@@ -172,16 +172,36 @@ async fn the_next_life_knows_the_runs_of_the_last() {
     let mut watch = control.watch(&run).await;
     watch.until_state(RunState::Running).await;
     control.end().await;
-    let verdict = watch.ended().await.verdict.unwrap();
-    assert!(verdict.interrupted, "a control plane that is told to end stops the run and says so: {verdict:?}");
-
     let kept = std::fs::read_to_string(dir.path().join(format!("runs/{run}.jsonl"))).unwrap();
     assert!(!kept.contains("hush"), "a secret is on disk");
     let control = serve(address, limits(), Some(dir.path().to_owned())).await;
-    let again = control.watch(&run).await.ended().await;
+    let mut again = control.watch(&run).await;
+    again.until("it goes on", |u| u.state() == RunState::Running).await;
+    let request = StopRequest { run: run.clone(), interrupted: true, ..StopRequest::default() };
+    control.client().await.stop(request).await.unwrap();
+    let again = again.ended().await;
     assert!(again.verdict.unwrap().interrupted);
-    assert!(again.events.iter().any(|e| e.kind == "started"));
+    control.end().await;
+
+    let control = serve(address, limits(), Some(dir.path().to_owned())).await;
+    let earlier = control.watch(&run).await.ended().await;
+    assert!(earlier.verdict.unwrap().interrupted);
+    assert!(["started", "control_plane_back"].iter().all(|kind| earlier.events.iter().any(|e| e.kind == *kind)));
     let request = StopRequest { run, ..StopRequest::default() };
     tokio::time::timeout(Duration::from_secs(5), control.client().await.stop(request)).await.unwrap().unwrap();
     control.end().await;
+}
+
+#[tokio::test]
+async fn who_keeps_no_runs_ends_them_in_order_when_told_to_end() {
+    let data_plane = FakeDataPlane::default();
+    let (address, _alive) = data_plane.anywhere();
+    let control = serve(address, limits(), None).await;
+    let _worker = join(control.grpc, hello("w", AgentKind::Worker, 10), obedient).await;
+    let mut watch = control.watch(&control.submit("10 60000", 1).await).await;
+    watch.until_state(RunState::Running).await;
+    control.end().await;
+    let verdict = watch.ended().await.verdict.unwrap();
+    assert!(verdict.interrupted, "{verdict:?}");
+    assert_eq!(data_plane.told().1.len(), 1, "it was closed");
 }

@@ -259,7 +259,8 @@ pub(crate) struct ControlPlaneArgs {
     /// The data plane, as everybody in the fleet reaches it.
     #[arg(long, env = "THRONG_DATA_PLANE", default_value = "http://127.0.0.1:7701", value_name = "URL")]
     pub(crate) data_plane: String,
-    /// Remembers runs in this directory, so that a restart knows them [default: in memory only].
+    /// Remembers runs in this directory: they outlive this process, and the next one goes on with them [default: in memory
+    /// only; they end with this process].
     #[arg(long, env = "THRONG_STATE_DIR", value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use crate::harness::{RUN_WITHIN, Server, Turn, eventually, signal, throng, turn};
+use crate::harness::{GONE_WITHIN, RUN_WITHIN, Server, Turn, eventually, signal, throng, turn};
 
 /// The roles, with a data plane that can be killed and frozen, and that the others reach at `data_plane`.
 pub(crate) struct ByHand {
@@ -131,6 +131,13 @@ impl ByHand {
     pub(crate) fn kill_control_plane(&mut self) {
         let control = self.control.take().expect("a control plane");
         signal(control.pid(), "KILL");
+    }
+
+    /// Ends the control plane as an init system does.
+    pub(crate) fn end_control_plane(&mut self) {
+        let mut control = self.control.take().expect("a control plane");
+        signal(control.pid(), "TERM");
+        eventually("the control plane has ended", GONE_WITHIN, || control.exit_code() == Some(0));
     }
 
     /// Starts the control plane again where it was.

@@ -1,4 +1,4 @@
-//! A control plane that is killed in mid-run and started again.
+//! A control plane that is killed, or ended by its init system, in mid-run and started again.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -7,10 +7,19 @@ use crate::harness::{RUN_WITHIN, SMALL, eventually, well};
 
 #[test]
 fn a_killed_control_plane_takes_its_workers_back_and_the_run_ends_well() {
+    goes_on_without(ByHand::kill_control_plane);
+}
+
+#[test]
+fn a_control_plane_that_its_init_system_starts_again_ends_no_run() {
+    goes_on_without(ByHand::end_control_plane);
+}
+
+fn goes_on_without(gone: fn(&mut ByHand)) {
     let mut fleet = ByHand::start(2, str::to_owned);
     fleet.run(&SMALL.replace("hold: 3s", "hold: 15s"), &["--workers", "2"]);
     fleet.wait_until_under_way();
-    fleet.kill_control_plane();
+    gone(&mut fleet);
     let requests = || {
         let files = std::fs::read_dir(fleet.dir.path().join("state/runs")).expect("its runs").flatten();
         files.filter(|f| f.path().extension().is_some_and(|e| e == "request")).collect::<Vec<_>>()
