@@ -26,7 +26,7 @@ fn goes_on_without(gone: fn(&mut ByHand)) {
     };
     let kept = requests();
     assert_eq!(kept.len(), 1);
-    assert_eq!(kept[0].metadata().unwrap().permissions().mode() & 0o777, 0o600, "it has secrets");
+    assert_eq!(kept[0].metadata().expect("it is there").permissions().mode() & 0o777, 0o600, "it has secrets");
     eventually("throng run misses it", RUN_WITHIN, || fleet.stderr().contains("the control plane is away"));
     fleet.restart_control_plane();
     let code = fleet.end();
