@@ -192,7 +192,7 @@ impl Core {
         let Some((run, event)) = report else { return };
         if self.fleet.run_of(&name) == Some(run.as_str()) {
             self.step_run(now, &run, Event::Agent(name, event), out);
-        } else if matches!(event, AgentEvent::Ready | AgentEvent::Progress(_)) {
+        } else if matches!(event, AgentEvent::Ready | AgentEvent::Progress(..)) {
             // It was lost, or the run is over, and it does not know.
             out.push(Output::Order(connection, run, Order::Stop("you are not part of this run (any more)".to_owned())));
         }
@@ -332,6 +332,7 @@ mod tests {
     use proto::control::AgentKind;
 
     use super::*;
+    use crate::run::Began;
 
     fn at(ms: u64) -> Timestamp {
         Timestamp::from_nanos(1_000_000_000 + ms * 1_000_000)
@@ -388,6 +389,21 @@ mod tests {
         let out = core.step(at(3), Input::Run("r".to_owned(), Event::Opened));
         assert_eq!(out.iter().filter(|o| matches!(o, Output::Order(_, _, Order::Start(_)))).count(), 2);
         core
+    }
+
+    #[test]
+    fn how_far_apart_the_workers_began_is_told_once() {
+        let mut core = under_way();
+        let start = core.run("r").unwrap().start().unwrap();
+        for (connection, ms) in [(1, 2), (2, 5), (1, 2), (2, 5)] {
+            let began = Began { at: start + Duration::from_millis(ms), bound: 300_000 };
+            let progress = AgentEvent::Progress(3, Some(began));
+            core.step(at(1_000), Input::Report(connection, Some(("r".to_owned(), progress))));
+        }
+        let told = core.run("r").unwrap().happenings().iter().filter(|h| h.kind == "start_skew");
+        let told: Vec<_> = told.map(|h| h.text.as_str()).collect();
+        let text = "all 2 workers began within 3.00 ms (± 0.60 ms by their clocks), the last 5.00 ms after the start";
+        assert_eq!(told, [text]);
     }
 
     /// The next life of a control plane, one second later.

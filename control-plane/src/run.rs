@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use measure::Timestamp;
 
-pub use event::{AgentEvent, Closing, Effect, Event, Happening, Judgement, Order, Outcome, Position, Verdict, kind};
+pub use event::{
+    AgentEvent, Began, Closing, Effect, Event, Happening, Judgement, Order, Outcome, Position, Verdict, kind,
+};
 pub use plan::{Candidate, Kind, OnLoss, Phase, Plan, Share, choose, users_of_shard};
 pub use saved::Saved;
 
@@ -110,6 +112,8 @@ pub struct Member {
     pub state: MemberState,
     /// Its users that are connected, as it said last.
     pub connected: u64,
+    /// When its load began, as it said.
+    pub began: Option<Began>,
 }
 
 /// How far an agent of a run is.
@@ -312,7 +316,14 @@ impl Run {
     fn agent(&mut self, now: Timestamp, name: &str, event: AgentEvent, out: &mut Vec<Effect>) {
         let Some(member) = self.members.get_mut(name) else { return };
         match (self.state, event) {
-            (_, AgentEvent::Progress(connected)) => member.connected = connected,
+            (_, AgentEvent::Progress(connected, began)) => {
+                member.connected = connected;
+                let news = member.began.is_none() && began.is_some();
+                member.began = member.began.or(began);
+                if news {
+                    self.tell_start_skew(now, out);
+                }
+            }
             (State::Preparing { .. }, AgentEvent::Ready) => {
                 member.state = MemberState::Ready;
                 self.open_when_ready(now, out);

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
-use measure::Clock;
+use measure::{Clock, Timestamp};
 use proto::control::agent_order::Order;
 use proto::control::agent_report::Report;
 use proto::control::agents_server::Agents;
@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::Parse;
 use crate::director::{Command, Handle, ORDERS_MAX, SubmitError, Unanswered, WatchError};
-use crate::run::AgentEvent;
+use crate::run::{AgentEvent, Began};
 
 /// The largest scenario.
 const SCENARIO_BYTES_MAX: usize = 1 << 20;
@@ -164,7 +164,11 @@ async fn listen(director: Handle, mut reports: Streaming<AgentReport>, orders: m
         let report = match report.report {
             Some(Report::Ready(r)) => Some((r.run, AgentEvent::Ready)),
             Some(Report::Refused(r)) => Some((r.run, AgentEvent::Refused(r.reason))),
-            Some(Report::Progress(p)) => Some((p.run, AgentEvent::Progress(p.users_connected))),
+            Some(Report::Progress(p)) => {
+                let began = Began { at: Timestamp::from_nanos(p.began_ns), bound: p.began_bound_ns };
+                let began = Some(began).filter(|_| p.began_ns > 0);
+                Some((p.run, AgentEvent::Progress(p.users_connected, began)))
+            }
             Some(Report::Finished(f)) => Some((f.run, AgentEvent::Finished(Some(f.error).filter(|e| !e.is_empty())))),
             Some(Report::Hello(_) | Report::Heartbeat(_)) | None => None,
         };

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use client::{Api, Caller};
@@ -36,6 +36,8 @@ pub(crate) struct Progress {
     pub(crate) connected: AtomicI64,
     /// By the schedule.
     pub(crate) planned: AtomicI64,
+    /// When the thread began with the schedule, in nanoseconds of our clock; 0: not yet.
+    pub(crate) began: AtomicU64,
 }
 
 /// One thread's users.
@@ -354,6 +356,11 @@ impl Load {
                 self.perform(local, action, due);
             }
         }
+    }
+
+    /// The thread begins with the schedule.
+    pub(crate) fn begins(&self) {
+        self.progress.began.store(self.book.now().as_nanos(), Ordering::Relaxed);
     }
 
     /// More or fewer users should be connected now.

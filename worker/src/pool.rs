@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use agent::{Known, Timer};
 use futures_util::FutureExt as _;
-use measure::{Recorder, SharedRecorder};
+use measure::{Recorder, SharedRecorder, Timestamp};
 use tokio::runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
@@ -49,6 +49,13 @@ impl Handle {
             let read = |n: &AtomicI64| n.load(Ordering::Relaxed).max(0).unsigned_abs();
             (connected + read(&p.connected), planned + read(&p.planned))
         })
+    }
+
+    /// When the last thread began with the schedule, on our clock; nothing as long as one has not.
+    pub fn began(&self) -> Option<Timestamp> {
+        let began = self.progress.iter().map(|p| p.began.load(Ordering::Relaxed));
+        began.min().filter(|first| *first > 0)?;
+        self.progress.iter().map(|p| Timestamp::from_nanos(p.began.load(Ordering::Relaxed))).max()
     }
 
     /// Begins nothing more, and lets users settle for at most `within`. Of several calls the shortest counts.
@@ -146,6 +153,11 @@ async fn drive(load: &Rc<Load>, stop: &mut watch::Receiver<Option<Duration>>) ->
     let timer = Timer::new(load.plan.clock.clone())?;
     let mut driver = Driver::new(&load.plan.scenario, load.shard);
     let end = load.plan.scenario.timeline().end;
+    tokio::select! {
+        woken = timer.until(load.start.at) => woken?,
+        _ = stop.changed() => return Ok(()),
+    }
+    load.begins();
     loop {
         let next = driver.next_at().unwrap_or(end);
         tokio::select! {

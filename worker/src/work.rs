@@ -65,7 +65,7 @@ impl Work for Users {
             recorders,
         );
         let (handle, ending) = (pool.handle(), begin.ending);
-        let progress = pool.handle();
+        let (progress, began) = (pool.handle(), pool.handle());
         let outcome = async move {
             let mut told = ending.clone();
             let stop = async {
@@ -83,6 +83,10 @@ impl Work for Users {
             let errors: Vec<_> = [ran, shipped].into_iter().filter_map(Result::err).collect();
             if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
         };
-        Ok(Running { outcome: outcome.boxed(), progress: Box::new(move || progress.progress()) })
+        Ok(Running {
+            outcome: outcome.boxed(),
+            progress: Box::new(move || progress.progress()),
+            began: Box::new(move || began.began()),
+        })
     }
 }

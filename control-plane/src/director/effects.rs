@@ -20,7 +20,7 @@ const GOODBYE_INTERRUPTED: Duration = Duration::from_secs(1);
 impl Director {
     /// Lets the core take a step, and does what it wants done.
     pub(super) fn step(&mut self, input: Input) {
-        let quiet = matches!(&input, Input::Report(_, None | Some((_, AgentEvent::Progress(_)))));
+        let quiet = matches!(&input, Input::Report(_, None | Some((_, AgentEvent::Progress(..)))));
         let outputs = self.core.step(self.clock.now(), input);
         if !quiet || !outputs.is_empty() {
             self.keep_runs();

@@ -66,6 +66,15 @@ pub enum Position {
     Alone,
 }
 
+/// When a worker's load really began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Began {
+    /// On our clock, as the worker knows it.
+    pub at: Timestamp,
+    /// That is wrong by at most so many nanoseconds.
+    pub bound: u64,
+}
+
 /// What an agent does to a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AgentEvent {
@@ -73,8 +82,8 @@ pub enum AgentEvent {
     Ready,
     /// It can't or won't take its shard.
     Refused(String),
-    /// How many of its users are connected.
-    Progress(u64),
+    /// How many of its users are connected, and when its load began, if it has.
+    Progress(u64, Option<Began>),
     /// It is done; with an error, or none.
     Finished(Option<String>),
     /// Its lease ran out, or it left; why, in words.
@@ -193,6 +202,8 @@ pub mod kind {
     pub const PREPARING: &str = "preparing";
     /// The start instant is set.
     pub const STARTED: &str = "started";
+    /// When the workers really began, and how far apart.
+    pub const START_SKEW: &str = "start_skew";
     /// A phase begins.
     pub const PHASE: &str = "phase";
     /// An agent can't or won't take its shard.
@@ -224,11 +235,12 @@ pub mod kind {
     /// The run has ended.
     pub const ENDED: &str = "ended";
 
-    const ALL: [&str; 19] = [
+    const ALL: [&str; 20] = [
         WAITING,
         BESIDE,
         PREPARING,
         STARTED,
+        START_SKEW,
         PHASE,
         REFUSED,
         WORKER_LOST,

@@ -120,14 +120,14 @@ impl Run {
     fn hand_to(&mut self, share: Share, out: &mut Vec<Effect>) {
         let name = share.agent.name.clone();
         out.push(Effect::Order(name.clone(), Order::Prepare { index: share.index, count: share.count }));
-        self.members.insert(name, Member { share, state: MemberState::Preparing, connected: 0 });
+        self.members.insert(name, Member { share, state: MemberState::Preparing, connected: 0, began: None });
     }
 
     /// A member refused, ended or was lost before the start.
     pub(super) fn left_early(&mut self, now: Timestamp, name: &str, event: AgentEvent, out: &mut Vec<Effect>) {
         let recalling = matches!(self.state, State::Recalling { .. });
         match event {
-            AgentEvent::Ready | AgentEvent::Progress(_) => return,
+            AgentEvent::Ready | AgentEvent::Progress(..) => return,
             AgentEvent::Finished(None) if recalling => {
                 if let Some(member) = self.members.get_mut(name) {
                     member.state = MemberState::Finished;
@@ -266,6 +266,30 @@ impl Run {
             member.state = MemberState::Running;
             out.push(Effect::Order(name.clone(), Order::Start(start)));
         }
+    }
+
+    /// Says how far apart the workers began, as soon as all of them have, once.
+    pub(super) fn tell_start_skew(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let Some(start) = self.start.filter(|_| self.state == State::Running) else { return };
+        if self.happenings.iter().any(|h| h.kind == kind::START_SKEW) {
+            return;
+        }
+        let workers = self.of_kind(Kind::Worker).filter(|(_, m)| !m.state.is_over());
+        let Some(began) = workers.map(|(_, m)| m.began).collect::<Option<Vec<_>>>() else { return };
+        let at = || began.iter().map(|b| b.at);
+        let (Some(first), Some(last)) = (at().min(), at().max()) else { return };
+        // The two that know their clocks worst may be the first and the last.
+        let mut bounds: Vec<u64> = began.iter().map(|b| b.bound).collect();
+        bounds.sort_unstable_by(|a, b| b.cmp(a));
+        let ms = |d: Duration| format!("{:.2} ms", d.as_secs_f64() * 1e3);
+        let text = format!(
+            "all {} began within {} (± {} by their clocks), the last {} after the start",
+            plural(u32::try_from(began.len()).unwrap_or(u32::MAX), "worker"),
+            ms(last.since(first)),
+            ms(Duration::from_nanos(bounds.iter().take(2).sum())),
+            ms(last.since(start)),
+        );
+        self.note(now, kind::START_SKEW, text, out);
     }
 
     pub(super) fn open_failed(&mut self, now: Timestamp, reason: String, refused: bool, out: &mut Vec<Effect>) {

@@ -83,7 +83,7 @@ impl Run {
 
     /// A run as it was kept; [`super::Event::Resumed`] sets it going.
     pub(crate) fn restored(now: Timestamp, saved: Saved, happenings: Vec<Happening>, limits: Limits) -> Self {
-        let member = |(name, (share, state))| (name, Member { share, state, connected: 0 });
+        let member = |(name, (share, state))| (name, Member { share, state, connected: 0, began: None });
         let state = match saved.place {
             Place::Queued => State::Queued { turn: Turn::Behind, told: false },
             Place::Running => State::Running,

@@ -168,7 +168,12 @@ pub(crate) fn obedient(order: &Order) -> Vec<Report> {
     match order {
         Order::Prepare(p) => vec![Report::Ready(Ready { run: p.run.clone() })],
         Order::Start(s) => {
-            vec![Report::Progress(Progress { run: s.run.clone(), users_connected: 5, users_planned: 5 })]
+            vec![Report::Progress(Progress {
+                run: s.run.clone(),
+                users_connected: 5,
+                users_planned: 5,
+                ..Progress::default()
+            })]
         }
         Order::Stop(s) => vec![Report::Finished(Finished { run: s.run.clone(), error: String::new() })],
         _ => Vec::new(),

@@ -54,6 +54,8 @@ pub struct Running {
     pub outcome: BoxFuture<'static, Result<(), String>>,
     /// Users connected, and users that should be.
     pub progress: Box<dyn Fn() -> (u64, u64) + Send>,
+    /// When its load really began, on our clock; nothing before that, and of who makes none.
+    pub began: Box<dyn Fn() -> Option<Timestamp> + Send>,
 }
 
 /// How fast a run should end.

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::link::Link;
-use crate::{Begin, Ending, Haste, Known, Work, sync};
+use crate::{Begin, Ending, Haste, Known, Running, Work, sync};
 
 enum Stage<P> {
     Idle,
@@ -26,6 +26,8 @@ enum Stage<P> {
         task: JoinHandle<Result<(), String>>,
         ending: watch::Sender<Option<Haste>>,
         progress: Box<dyn Fn() -> (u64, u64) + Send>,
+        began: Box<dyn Fn() -> Option<Timestamp> + Send>,
+        known: watch::Receiver<Known>,
     },
 }
 
@@ -96,12 +98,13 @@ impl<W: Work> Job<W> {
         };
         let (ending, asked) = watch::channel(None);
         let at = Timestamp::from_nanos(order.at_ns);
-        let begin = Begin { source: source.to_owned(), at, known, ending: Ending(asked) };
+        let begin = Begin { source: source.to_owned(), at, known: known.clone(), ending: Ending(asked) };
         match self.work.start(prepared, begin) {
             Ok(running) => {
                 info!(run, "starting");
                 let task = tokio::spawn(running.outcome);
-                self.stage = Stage::Running { run, task, ending, progress: running.progress };
+                let Running { progress, began, .. } = running;
+                self.stage = Stage::Running { run, task, ending, progress, began, known };
                 None
             }
             Err(error) => Some(Report::Finished(pb::Finished { run, error })),
@@ -132,9 +135,12 @@ impl<W: Work> Job<W> {
 
     /// How many users are connected, and should be.
     pub(crate) fn progress(&self) -> Option<pb::Progress> {
-        let Stage::Running { run, progress, .. } = &self.stage else { return None };
+        let Stage::Running { run, progress, began, known, .. } = &self.stage else { return None };
         let (users_connected, users_planned) = progress();
-        Some(pb::Progress { run: run.clone(), users_connected, users_planned })
+        let course = known.borrow().course;
+        let (began_ns, began_bound_ns) =
+            began().map_or((0, 0), |began| (course.to_theirs(began).as_nanos(), course.at(began).bound));
+        Some(pb::Progress { run: run.clone(), users_connected, users_planned, began_ns, began_bound_ns })
     }
 
     /// Waits until a stage has ended; never, if there is none. Dropping the future loses nothing.

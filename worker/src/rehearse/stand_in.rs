@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use agent::{Begin, Known, Running, Work};
+use agent::{Begin, Known, Running, Timer, Work};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use measure::{Clock, Recorder, SharedRecorder, Timestamp};
@@ -94,7 +94,10 @@ impl Work for StandIn {
         let longest = if shard.is_some() { end + SETTLE } else { end + PATIENCE };
         let wait = until(&self.clock, ours, longest, rehearsal.speed);
         let (mut told, ending) = (begin.ending.clone(), begin.ending);
+        let began = shard.map(|_| begins(self.clock.clone(), ours, Arc::clone(&progress)));
+        let begun = Arc::clone(&progress);
         let outcome = async move {
+            let _began = began;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = told.asked() => {}
@@ -106,7 +109,7 @@ impl Work for StandIn {
         };
         let read = |n: &AtomicI64| n.load(Ordering::Relaxed).max(0).unsigned_abs();
         let progress = move || (read(&progress.connected), read(&progress.planned));
-        Ok(Running { outcome: outcome.boxed(), progress: Box::new(progress) })
+        Ok(Running { outcome: outcome.boxed(), progress: Box::new(progress), began: Box::new(began_at(begun)) })
     }
 }
 
@@ -118,6 +121,22 @@ fn prepare(order: Prepare, probe: bool) -> Result<Rehearsal, String> {
     let shard = if probe { None } else { Some(Shard::new(index, count).map_err(|e| e.to_string())?) };
     let scenario = scenario_of(order.scenario)?;
     Ok(Rehearsal { run: order.run, scenario, shard, data_plane: order.data_plane, speed: order.rehearsal_speed })
+}
+
+/// A worker's load begins when its event loop gets to it.
+fn begins(clock: Clock, at: Timestamp, progress: Arc<Progress>) -> tokio_util::task::AbortOnDropHandle<()> {
+    let begins = tokio::spawn(async move {
+        // Without a timer nobody knows when it began.
+        let Ok(timer) = Timer::new(clock.clone()) else { return };
+        if timer.until(at).await.is_ok() {
+            progress.began.store(clock.now().as_nanos(), Ordering::Relaxed);
+        }
+    });
+    tokio_util::task::AbortOnDropHandle::new(begins)
+}
+
+fn began_at(progress: Arc<Progress>) -> impl Fn() -> Option<Timestamp> {
+    move || Some(progress.began.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Timestamp::from_nanos)
 }
 
 /// How long to wait, by the system's clock, for an instant of the run that starts at `start` on `clock`.

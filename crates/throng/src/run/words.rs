@@ -5,7 +5,7 @@ use reports::format;
 
 /// Events that happen in every run, and are seen in the state anyway.
 pub(super) fn is_routine(kind: &str) -> bool {
-    ["preparing", "started", "phase", "ended"].contains(&kind)
+    ["preparing", "started", "start_skew", "phase", "ended"].contains(&kind)
 }
 
 /// A time of the run; before its start it is negative.
