@@ -12,7 +12,7 @@ use wire::ApiError;
 use wire::event::{Event, kind};
 use wire::token::TokenKey;
 
-use crate::cell::{Cell, Except, State};
+use crate::cell::{Cell, Except, Rest, State};
 use crate::channel::{Bounds, Channel, Step};
 use crate::config::Config;
 use crate::connection::{Connection, Connections};
@@ -290,7 +290,9 @@ impl App {
 
     /// Announces the watcher counts that wait; called every few seconds.
     pub(crate) async fn announce(&self) {
-        let mut waiting = std::mem::take(&mut *lock(&self.announcements));
+        let waiting = std::mem::take(&mut *lock(&self.announcements));
+        let (mut waiting, resting): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|cell| cell.lock().rest.turn());
+        lock(&self.announcements).extend(resting);
         while let Some(cell) = waiting.pop() {
             let Ok(mut slots) = self.outlets.reserve(1).await else {
                 // Too busy now; the next time they are told.
@@ -300,6 +302,7 @@ impl App {
             };
             let state = &mut *cell.lock();
             state.announcing = false;
+            state.rest = Rest::after(state.watchers(), self.config.watcher_count_crowd);
             let mut event = state.channel.event(kind::USER_WATCHING_START, &Date::now());
             event.watcher_count = Some(state.watchers());
             cell.broadcast(state, &mut slots, &event, None);

@@ -24,6 +24,24 @@ pub(crate) struct Cell {
     stats: Arc<Stats>,
 }
 
+/// The turns of announcing that a channel lets pass before its watcher count is told again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rest(u64);
+
+impl Rest {
+    /// After an announcement to so many watchers: a turn for each `crowd` of them.
+    pub(crate) fn after(watchers: u64, crowd: u64) -> Self {
+        Self(watchers / crowd.max(1))
+    }
+
+    /// A turn comes; answers whether the channel takes it.
+    pub(crate) fn turn(&mut self) -> bool {
+        let rested = self.0 == 0;
+        self.0 = self.0.saturating_sub(1);
+        rested
+    }
+}
+
 /// What a cell's lock guards.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -33,6 +51,8 @@ pub(crate) struct State {
     pub(crate) stream: Stream,
     /// Whether its watcher count waits to be announced.
     pub(crate) announcing: bool,
+    /// When its watcher count may be told again.
+    pub(crate) rest: Rest,
     /// Edges that get its events.
     pub(crate) edges: Vec<EdgeOutlet>,
     /// Users that watch it elsewhere: at an origin on its edges, at an edge anywhere but there.
@@ -68,7 +88,8 @@ impl Cell {
     pub(crate) fn new(room: RoomId, channel: Channel, remote: Option<Box<Remote>>, stats: Arc<Stats>) -> Self {
         let audience = Audience::new(channel.seq());
         let stream = Stream::new(Pace::USUAL);
-        let state = State { channel, audience, stream, announcing: false, edges: Vec::new(), elsewhere: 0 };
+        let (edges, elsewhere) = (Vec::new(), 0);
+        let state = State { channel, audience, stream, announcing: false, rest: Rest::default(), edges, elsewhere };
         Self { room, remote, state: Mutex::new(state), stats }
     }
 
@@ -103,5 +124,20 @@ impl Cell {
     /// Passes an event on that has no number.
     pub(crate) fn broadcast(&self, state: &mut State, slots: &mut Slots, event: &Event, except: Option<Except>) {
         self.publish(state, slots, Batch::from_iter([Outgoing::new(None, encode(event))]), except);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_larger_the_crowd_the_rarer_its_count_is_told() {
+        let turns_until_told = |watchers| {
+            let mut rest = Rest::after(watchers, 100_000);
+            (0..100).take_while(|_| !rest.turn()).count()
+        };
+        assert_eq!([0, 99_999, 100_000, 1_000_000].map(turns_until_told), [0, 0, 1, 10]);
+        assert!(!Rest::after(7, 0).turn(), "a crowd of nobody is one of one");
     }
 }

@@ -85,6 +85,9 @@ pub struct Config {
     pub throttle_watchers: Option<usize>,
     /// How often throttled channels announce their watcher count.
     pub watcher_count_every: Duration,
+    /// For each so many watchers a throttled channel lets one turn pass between two announcements: a count told to a
+    /// million every 5 s would cost more than their messages.
+    pub watcher_count_crowd: u64,
     /// A connection that sends nothing for so long is closed. Clients send a keep-alive every 25 s.
     pub silence_max: Duration,
     /// How long `GET /longpoll` waits for an event.
@@ -127,6 +130,7 @@ impl Config {
             outbox_bytes_max: 1024 * 1024,
             throttle_watchers: Some(100),
             watcher_count_every: Duration::from_secs(5),
+            watcher_count_crowd: 100_000,
             silence_max: Duration::from_secs(65),
             longpoll_wait: Duration::from_secs(20),
             request_timeout: Duration::from_secs(30),

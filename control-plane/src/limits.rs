@@ -56,7 +56,7 @@ impl Default for Limits {
             start_margin: Duration::from_millis(300),
             start_margin_remote: s(1),
             overrun: s(15),
-            drain: s(45),
+            drain: s(60),
             drain_interrupted: s(15),
             goodbye: s(10),
             report: s(60),

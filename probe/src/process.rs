@@ -1,6 +1,6 @@
 //! What one process uses, from `/proc/<pid>`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use measure::{Clock, Gauge, Recorder, Timestamp};
 
@@ -43,7 +43,7 @@ impl Process {
         let read = |name: &str| std::fs::read_to_string(self.dir.join(name)).ok();
         let ticks = self.ticks();
         let rss = read("status").and_then(|text| rss_bytes(&text));
-        let files = std::fs::read_dir(self.dir.join("fd")).ok().map(|files| files.count() as u64);
+        let files = open_files(&self.dir.join("fd"));
         if let Some(ticks) = ticks {
             if let Some((then, before)) = self.before {
                 let level = cpu_milli(ticks.saturating_sub(before), now.since(then).as_nanos());
@@ -63,6 +63,15 @@ impl Process {
 pub(crate) fn cpu_milli(ticks: u64, nanos: u128) -> i64 {
     let used = u128::from(ticks) * u128::from(TICK_NANOS) * 1_000;
     i64::try_from(used.checked_div(nanos).unwrap_or(0)).unwrap_or(i64::MAX)
+}
+
+/// How many files a process has open. Linux tells it as the directory's size since 6.2; to count them, twenty thousand in
+/// each of a hundred processes, took a tenth of a machine.
+fn open_files(dir: &Path) -> Option<u64> {
+    match std::fs::metadata(dir).ok()?.len() {
+        0 => std::fs::read_dir(dir).ok().map(|files| files.count() as u64),
+        told => Some(told),
+    }
 }
 
 /// User and system time in `/proc/<pid>/stat` (proc_pid_stat(5)): fields 14 and 15. The second field is the program's

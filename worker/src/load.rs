@@ -64,6 +64,7 @@ pub(crate) struct Load {
     in_flight: Cell<usize>,
     here: Cell<usize>,
     sessions: Cell<usize>,
+    arrived: Cell<u64>,
     closing: Cell<bool>,
     /// Told when one of the three has gone down to zero.
     idle: Notify,
@@ -117,6 +118,7 @@ impl Load {
             in_flight: Cell::new(0),
             here: Cell::new(0),
             sessions: Cell::new(0),
+            arrived: Cell::new(0),
             closing: Cell::new(false),
             idle: Notify::new(),
         })
@@ -308,6 +310,7 @@ impl Load {
         let effects = seat.user.step(Event::Frame { epoch, channel, seq }, 0.0);
         let online = seat.user.is_online();
         self.book.frame(cohort, sent, &head, effects.fresh, at);
+        self.arrived.set(self.arrived.get() + u64::from(effects.fresh));
         if effects.actions.is_empty() {
             // The hot path: nothing to be done but counted.
             return self.book.account(user, cohort, effects.tally, effects.notes, at);
@@ -367,6 +370,11 @@ impl Load {
     pub(crate) fn planned(&self, cohort: Cohort, by: i64) {
         self.book.add(Gauge::UsersPlanned, Some(cohort), by);
         self.progress.planned.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Events that have reached a user for the first time.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.arrived.get()
     }
 
     /// Calls on their way, for actions.

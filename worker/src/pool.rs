@@ -22,8 +22,12 @@ use crate::plan::{SharedPlan, Start};
 use crate::record::Book;
 use crate::{session, sockets};
 
-/// How long users may take to settle at the end.
-pub const DRAIN: Duration = Duration::from_secs(10);
+/// How long users may take to settle at the end, as long as events still reach some of them.
+pub const DRAIN: Duration = Duration::from_secs(25);
+/// How long they may take while none arrives: what a busy service had queued would come by then.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether any has arrived.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long goodbyes may take after that.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -135,7 +139,7 @@ async fn run(load: Rc<Load>, mut stop: watch::Receiver<Option<Duration>>) -> Res
     load.close();
     let settled = tokio::select! {
         () = drain::drain(&load) => true,
-        () = deadline(&mut stop) => false,
+        () = deadline(&load, &mut stop) => false,
     };
     if !settled {
         drain::give_up(&load);
@@ -175,13 +179,20 @@ async fn drive(load: &Rc<Load>, stop: &mut watch::Receiver<Option<Duration>>) ->
     }
 }
 
-/// Waits until draining has taken too long: 10 s, or what a stop allows.
-async fn deadline(stop: &mut watch::Receiver<Option<Duration>>) {
+/// Waits until draining has taken too long: 25 s, 10 s without an event, or what a stop allows.
+async fn deadline(load: &Load, stop: &mut watch::Receiver<Option<Duration>>) {
     let begun = Instant::now();
+    let (mut arrived, mut heard) = (load.arrived(), begun);
     loop {
         let within = stop.borrow_and_update().unwrap_or(DRAIN).min(DRAIN);
+        let (now, end) = (Instant::now(), (begun + within).min(heard + SILENCE));
+        if now >= end {
+            return;
+        }
         tokio::select! {
-            () = sleep_until(begun + within) => return,
+            () = sleep_until(end.min(now + LOOK)) => if load.arrived() != arrived {
+                (arrived, heard) = (load.arrived(), Instant::now());
+            },
             changed = stop.changed() => if changed.is_err() {
                 return;
             },
