@@ -23,7 +23,7 @@ use crate::record::Book;
 use crate::{session, sockets};
 
 /// How long users may take to settle at the end, as long as events still reach some of them.
-pub const DRAIN: Duration = Duration::from_secs(25);
+const DRAIN: Duration = Duration::from_secs(25);
 /// How long they may take while none arrives: what a busy service had queued would come by then.
 const SILENCE: Duration = Duration::from_secs(10);
 /// How often it is looked whether any has arrived.

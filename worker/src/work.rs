@@ -14,13 +14,15 @@ use tracing::info;
 
 use crate::machine::Machine;
 use crate::plan::{SharedPlan, Start};
-use crate::pool::{DRAIN, Pool};
+use crate::pool::Pool;
 use crate::preflight;
 use crate::telemetry::{RunInfo, Telemetry};
 
 /// How long shipping may take after a run: the data plane may be away for a while.
 const SHIP: Duration = Duration::from_secs(30);
 /// How long users may take to settle when the worker is told to end.
+const SETTLE_STOPPED: Duration = Duration::from_secs(10);
+/// The same when somebody waits for the end.
 const SETTLE_IN_A_HURRY: Duration = Duration::from_millis(1_500);
 /// Then what was measured must be shipped.
 const SHIP_IN_A_HURRY: Duration = Duration::from_secs(2);
@@ -70,7 +72,7 @@ impl Work for Users {
             let mut told = ending.clone();
             let stop = async {
                 let haste = told.asked().await;
-                handle.stop(if haste == Haste::Hurry { SETTLE_IN_A_HURRY } else { DRAIN });
+                handle.stop(if haste == Haste::Hurry { SETTLE_IN_A_HURRY } else { SETTLE_STOPPED });
                 told.hurried().await;
                 handle.stop(SETTLE_IN_A_HURRY);
                 pending::<Infallible>().await
