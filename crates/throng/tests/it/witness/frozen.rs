@@ -35,7 +35,13 @@ fn a_service_that_freezes_to_the_end_does_not_pass() {
     let reasons = result["verdict"]["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let reasons: Vec<_> = reasons.collect();
     assert!(code == 99 || code == 2, "exit {code}: {reasons:?}");
-    assert_eq!(result["thresholds"][0]["held"], true, "as far as anybody knows, nothing is lost");
+    // The service may freeze in the middle of a message: who saw it knows for the others that they miss it.
+    let truth = target.ledger.truth();
+    let begun = truth.events.values().filter(|fate| fate.written > 0);
+    let half_told: u64 = begun.map(|fate| fate.deliveries - fate.written).sum();
+    let lost = counted(&result, "completeness", "lost");
+    assert!(lost <= half_told && half_told < 10, "{lost} lost of {half_told} that somebody knows of");
+    assert_eq!(result["thresholds"][0]["held"], lost == 0, "as far as anybody knows, nothing else is lost");
     assert_eq!(counted(&result, "counters", "unsettled"), 10, "one channel of each user");
     assert!(reasons.iter().any(|r| r.contains("could not be asked for")), "{reasons:?}");
 }
