@@ -127,6 +127,7 @@ impl Record {
             command: self.request.command.clone(),
             base_dir: scenario.base_dir,
             expected_users,
+            build: self.request.build.clone(),
             rehearsal_speed: self.request.rehearsal_speed,
         }
     }

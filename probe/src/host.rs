@@ -14,6 +14,26 @@ pub fn host(clock: Clock) -> Sampler {
     Box::new(move |recorder| host.sample(recorder))
 }
 
+/// What kind of machine this host is: processor and kernel, as far as the system tells.
+pub(crate) fn machine() -> String {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{name}")).unwrap_or_default();
+    let facts = [processor(&read("cpuinfo")), kernel(&read("sys/kernel/osrelease"))];
+    facts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// The first processor's name in `/proc/cpuinfo`: `model name` on x86, `Model` on boards that have one; other machines
+/// give numbers only.
+fn processor(cpuinfo: &str) -> Option<String> {
+    let fields = || cpuinfo.lines().filter_map(|line| line.split_once(':'));
+    let named = |name: &str| fields().find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned());
+    named("model name").or_else(|| named("Model")).filter(|name| !name.is_empty())
+}
+
+fn kernel(release: &str) -> Option<String> {
+    let release = release.trim();
+    (!release.is_empty()).then(|| format!("Linux {release}"))
+}
+
 struct Host {
     clock: Clock,
     before: Option<(Timestamp, u64)>,
@@ -90,6 +110,19 @@ fn retransmits(snmp: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_is_named_as_far_as_it_says() {
+        let x86 = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Some CPU: fast\n\nprocessor\t: 1\n";
+        assert_eq!(processor(x86).as_deref(), Some("Some CPU: fast"));
+        assert_eq!(
+            processor("processor\t: 0\nCPU part\t: 0xd40\n\nModel\t\t: Some Board\n").as_deref(),
+            Some("Some Board")
+        );
+        assert_eq!((processor("processor\t: 0\nCPU part\t: 0xd40\n"), kernel("\n")), (None, None));
+        assert_eq!(kernel("6.1.2-x\n").as_deref(), Some("Linux 6.1.2-x"));
+        assert!(machine().contains("Linux "), "{}", machine());
+    }
 
     #[test]
     fn idle_time_is_not_busy_and_guests_count_once() {

@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::ledger::{Account, Ledger};
 use crate::spool::{Spool, SpoolLimits};
-use crate::stream;
+use crate::{host, stream};
 
 /// How far the thread that samples gives way, as `nice` counts: to a tenth of the weight of whoever else wants the
 /// processor.
@@ -139,7 +139,8 @@ impl Shipper {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn start(config: ShipperConfig, clock: Clock) -> Self {
-        let hellos: Vec<SourceHello> = config.sources.iter().map(|s| hello(&config.run, s)).collect();
+        let machine = if config.simulated { String::new() } else { host::machine() };
+        let hellos: Vec<SourceHello> = config.sources.iter().map(|s| hello(&config.run, s, &machine)).collect();
         let stem = format!("{}-{}", config.run, hellos.first().map_or("none", |h| h.source.as_str()));
         let spool = Spool::new(config.spool.clone(), &stem);
         let ledger = Mutex::new(Ledger::new(spool, hellos.iter().map(|h| h.source.clone())));
@@ -243,7 +244,7 @@ fn modestly(work: impl Future<Output = ()> + Send + 'static) -> oneshot::Receive
     is_done
 }
 
-fn hello(run: &str, source: &Source) -> SourceHello {
+fn hello(run: &str, source: &Source, machine: &str) -> SourceHello {
     SourceHello {
         run: run.to_owned(),
         source: source.name.clone(),
@@ -251,6 +252,7 @@ fn hello(run: &str, source: &Source) -> SourceHello {
         host: source.host.clone(),
         cores: source.cores,
         version: proto::VERSION.to_owned(),
+        machine: machine.to_owned(),
     }
 }
 

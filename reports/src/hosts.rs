@@ -30,6 +30,12 @@ fn info(run: &RunState, name: &str, sources: &[usize]) -> Option<HostInfo> {
     let load = thousandths(of(Gauge::HostLoadMilli));
     Some(HostInfo {
         name: name.to_owned(),
+        machine: sources
+            .iter()
+            .map(|i| &run.sources[*i].hello.machine)
+            .find(|m| !m.is_empty())
+            .cloned()
+            .unwrap_or_default(),
         sources: sources.iter().map(|i| run.sources[*i].name().to_owned()).collect(),
         cores: cores.into_iter().max().and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
         memory_bytes: most(Gauge::HostMemoryBytes),

@@ -40,6 +40,8 @@ pub struct RunResult {
     pub rehearsed: Option<Rehearsed>,
     /// throng's version.
     pub version: String,
+    /// The throng that the run was started with: version and commit; empty in results of before it was kept.
+    pub build: String,
     /// The command that runs it again.
     pub command: String,
     /// Users planned and reached.
@@ -403,6 +405,8 @@ pub struct SourceInfo {
 pub struct HostInfo {
     /// Its name.
     pub name: String,
+    /// What kind of machine it is: its processor and kernel; empty where nobody said.
+    pub machine: String,
     /// The sources that ran on it.
     pub sources: Vec<String>,
     /// Its cores.

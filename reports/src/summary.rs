@@ -50,6 +50,7 @@ fn measured(run: &RunState, close: Option<&CloseRequest>) -> RunResult {
         bundled: request.bundled,
         rehearsed: (request.rehearsal_speed > 0.0).then(|| Rehearsed::at(run.speed())),
         version: proto::VERSION.to_owned(),
+        build: request.build.clone(),
         command: request.command.clone(),
         users: UserCounts {
             planned: scenario.users(),

@@ -9,11 +9,12 @@ use super::Problem;
 use crate::view::RunView;
 
 /// The files that a run's directory shows, and what they are. Nothing else is read, whatever is asked for.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("report.html", "text/html; charset=utf-8"),
     ("result.json", "application/json"),
     ("events.jsonl", "text/plain; charset=utf-8"),
     ("intervals.hlog", "text/plain; charset=utf-8"),
+    ("junit.xml", "text/xml; charset=utf-8"),
     ("scenario.yaml", "text/plain; charset=utf-8"),
 ];
 /// Larger files are not for a browser.

@@ -23,7 +23,7 @@ pub(crate) use skew::SkewArgs;
 #[derive(Debug, Parser)]
 #[command(
     name = "throng",
-    version,
+    version = env!("THRONG_BUILD"),
     about = "Load and latency testing for chat and other realtime services",
     after_help = "Exit codes: 0 passed, 1 unexpected failure, 2 the run is invalid, 64 wrong usage or scenario, \
                   69 something needed could not be reached or started, 99 a threshold failed or a regression was found, 130 interrupted.",

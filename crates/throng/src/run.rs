@@ -176,6 +176,7 @@ impl Session<'_> {
             probes,
             command: scenario::command(std::env::args_os().map(|word| word.to_string_lossy().into_owned())),
             run: self.id.clone(),
+            build: env!("THRONG_BUILD").to_owned(),
             rehearsal_speed: self.rehearsal.as_ref().map_or(0.0, |rehearsal| rehearsal.speed),
         }
     }

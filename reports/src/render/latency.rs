@@ -49,7 +49,8 @@ pub(super) fn bands(time: &OverTime<'_>, metric: Metric, named: &str, height: f6
     for (ink, _, values) in lines.all.iter().rev() {
         marks.push(time.line(*ink, values));
     }
-    let labels = lines.all.iter().filter_map(|(ink, word, values)| time.label(*ink, word, values)).collect();
+    // The rarest on top, also where several end at the same height.
+    let labels = lines.all.iter().rev().filter_map(|(ink, word, values)| time.label(*ink, word, values)).collect();
     let caption = format!(
         "{}. Percentiles of each second, over everything measured in it; logarithmic.{}{}",
         super::measured(metric),

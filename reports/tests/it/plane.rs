@@ -161,6 +161,7 @@ impl Peer {
             host: "here".into(),
             cores: 2,
             version: "0".into(),
+            machine: String::new(),
         };
         Shipment { shipment: Some(Kind::Hello(hello)) }
     }

@@ -39,6 +39,19 @@ fn all_twelve_sections_stand_in_their_order_in_every_report() {
 }
 
 #[test]
+fn what_ran_on_which_machines_is_said() {
+    let mut result = synthetic::quickstart();
+    let page = html(&result).replace('\u{a0}', " ");
+    assert!(page.contains("0.1.0") && page.contains("laptop (2 cores, 16.0 GiB)"), "of an older result");
+    result.build = "0.1.0 (commit 0123456789ab)".into();
+    result.hosts[0].machine = "Some CPU, Linux 6.1".into();
+    let page = html(&result).replace('\u{a0}', " ");
+    for said in ["0.1.0 (commit 0123456789ab)", "laptop (2 cores, 16.0 GiB, Some CPU, Linux 6.1)"] {
+        assert!(page.contains(said), "{said}");
+    }
+}
+
+#[test]
 fn a_report_loads_nothing_and_is_small() {
     for (name, result) in synthetic::gallery() {
         let page = html(&result);
@@ -50,7 +63,8 @@ fn a_report_loads_nothing_and_is_small() {
         let names: BTreeSet<_> = tags(&page).iter().filter_map(|tag| tag.split([' ', '>']).next()).collect();
         assert!(names.iter().all(|name| !loading.contains(name)), "{name}: {names:?}");
         for link in attributes(&page, "href") {
-            let beside = ["result.json", "intervals.hlog", "events.jsonl", "scenario.yaml", "logs/", "data:,"];
+            let beside =
+                ["result.json", "intervals.hlog", "junit.xml", "events.jsonl", "scenario.yaml", "logs/", "data:,"];
             assert!(link.starts_with('#') || beside.contains(&link.as_str()), "{name} links {link}");
         }
     }

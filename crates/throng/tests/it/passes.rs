@@ -25,8 +25,11 @@ fn a_small_run_passes_and_accounts_for_every_delivery() {
 #[test]
 fn a_run_leaves_its_files_and_says_where_they_are() {
     let mut run = Run::start_with(SMALL, &["--workers", "2"]);
-    run.end_well();
-    for file in ["scenario.yaml", "result.json", "report.html", "intervals.hlog", "events.jsonl"] {
+    let result = run.end_well();
+    let (_, version, _) = finish(throng().arg("--version"));
+    assert_eq!(version.trim(), format!("throng {}", result["build"].as_str().expect("version and commit")));
+    assert!(result["hosts"][0]["machine"].as_str().is_some_and(|m| m.contains("Linux ")), "{}", result["hosts"]);
+    for file in ["scenario.yaml", "result.json", "report.html", "intervals.hlog", "events.jsonl", "junit.xml"] {
         let size = std::fs::metadata(run.out().join(file)).map(|m| m.len()).unwrap_or_default();
         assert!(size > 0, "{file}");
     }
