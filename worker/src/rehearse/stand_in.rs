@@ -109,7 +109,9 @@ impl Work for StandIn {
         };
         let read = |n: &AtomicI64| n.load(Ordering::Relaxed).max(0).unsigned_abs();
         let progress = move || (read(&progress.connected), read(&progress.planned));
-        Ok(Running { outcome: outcome.boxed(), progress: Box::new(progress), began: Box::new(began_at(begun)) })
+        let (progress, began) = (Box::new(progress), Box::new(began_at(begun)));
+        // What simulated users see is a function of the shard; `redistribute` is refused in rehearsals.
+        Ok(Running { outcome: outcome.boxed(), progress, began, adopt: None })
     }
 }
 
