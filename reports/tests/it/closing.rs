@@ -120,6 +120,8 @@ async fn a_lost_worker_makes_the_run_invalid_and_closing_does_not_wait_for_it() 
         kind: "worker_lost".into(),
         text: "worker-2 said nothing for 3 s".into(),
     };
+    control.note(note.clone()).await.unwrap();
+    // Who hears no answer in time tells it again.
     control.note(note).await.unwrap();
     let request = CloseRequest { lost_sources: vec!["worker-2".into()], ..request(15_000) };
     let waited = tokio::time::Instant::now();
@@ -130,6 +132,7 @@ async fn a_lost_worker_makes_the_run_invalid_and_closing_does_not_wait_for_it() 
     let result = reports::load(std::path::Path::new(&reply.dir)).unwrap();
     assert_eq!(result.conservation.unaccounted, ["worker-2"]);
     assert!(result.conservation.holds, "what arrived of a lost worker is no contradiction");
+    assert_eq!(result.events.iter().filter(|e| e.kind == "worker_lost").count(), 1);
     assert_eq!(result.timeline.users_connected, [6, 6, 6, 3, 3, 3, 3, 3]);
     plane.stop().await;
 }
