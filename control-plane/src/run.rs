@@ -11,7 +11,6 @@
 
 mod event;
 mod finish;
-mod handover;
 mod plan;
 mod prepare;
 mod saved;
@@ -22,13 +21,12 @@ use std::time::Duration;
 use measure::Timestamp;
 
 pub use event::{
-    AgentEvent, Began, Closing, Effect, Event, Gap, Happening, Judgement, Order, Outcome, Position, Verdict, kind,
+    AgentEvent, Began, Closing, Effect, Event, Happening, Judgement, Order, Outcome, Position, Verdict, kind,
 };
 pub use plan::{Candidate, Kind, OnLoss, Phase, Plan, Share, choose, users_of_shard};
 pub use saved::Saved;
 
 use crate::limits::Limits;
-use handover::Handover;
 
 /// Happenings that a run keeps; later ones are dropped, but for the last.
 const HAPPENINGS_MAX: usize = 10_000;
@@ -186,10 +184,6 @@ pub struct Run {
     allowed: Vec<String>,
     /// Users that were lost with their workers.
     lost_users: u64,
-    /// Users that are handed from a lost worker to others, in the order of the losses.
-    handovers: Vec<Handover>,
-    /// Who was without a worker for how long, once the load is over.
-    gaps: Vec<Gap>,
     happenings: Vec<Happening>,
     judgement: Option<Judgement>,
     verdict: Option<Verdict>,
@@ -221,8 +215,6 @@ impl Run {
             invalid: Vec::new(),
             allowed: Vec::new(),
             lost_users: 0,
-            handovers: Vec::new(),
-            gaps: Vec::new(),
             happenings: Vec::new(),
             judgement: None,
             verdict: None,
@@ -275,8 +267,7 @@ impl Run {
             State::Running => self.start.map(|start| {
                 let next = self.phase.map_or(0, |i| i + 1);
                 let phase = self.plan.phases.get(next).map_or(self.plan.duration, |p| p.start);
-                let next = start + phase.min(self.plan.duration);
-                self.handover_at().map_or(next, |at| at.min(next))
+                start + phase.min(self.plan.duration)
             }),
             State::Ended => None,
         }
@@ -284,7 +275,6 @@ impl Run {
 
     fn pass_time(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         self.enter_phases(now, out);
-        self.hand_over(now, out);
         match self.state {
             State::Queued { turn: Turn::First | Turn::Alone(_), .. } if self.fresh => {
                 self.try_plan(now, out);
@@ -341,9 +331,8 @@ impl Run {
             (State::Preparing { .. } | State::Recalling { .. }, event) => self.left_early(now, name, event, out),
             (_, AgentEvent::Ready) => {}
             (_, AgentEvent::Finished(error)) => self.finished(now, name, error, out),
-            (_, AgentEvent::Adopted { index, count, error }) => self.adopted(now, name, (index, count), error, out),
-            (_, AgentEvent::Refused(why)) => self.lost(now, name, &format!("refused to go on: {why}"), now, out),
-            (_, AgentEvent::Lost { why, heard }) => self.lost(now, name, &why, heard, out),
+            (_, AgentEvent::Refused(why)) => self.lost(now, name, &format!("refused to go on: {why}"), out),
+            (_, AgentEvent::Lost(why)) => self.lost(now, name, &why, out),
         }
     }
 

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use measure::{Clock, SharedRecorder};
 use proto::control::{AgentKind, Hello};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use levels::CORES;
@@ -46,8 +47,21 @@ pub struct Config {
     pub killed_at: Option<Duration>,
     /// Cancelled when that time has come: whoever runs it drops it then, without a goodbye.
     pub killed: CancellationToken,
+    /// When its links to both planes are cut.
+    pub cuts: Vec<Cut>,
+    /// How many of these cuts are on: whoever carries its bytes carries none then.
+    pub cut: watch::Sender<u32>,
     /// Whose users do nothing any more; all simulated workers of a run share it.
     pub losses: Arc<Losses>,
+}
+
+/// Nothing passes between a simulated worker and the two planes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// From then on, since the run's start, in its time.
+    pub at: Duration,
+    /// For so long, in real time as leases are; `None`: for good.
+    pub lasts: Option<Duration>,
 }
 
 /// Brings a recorder up to the present; called before each interval is taken.

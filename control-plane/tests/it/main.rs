@@ -5,7 +5,6 @@
 mod fakes;
 mod faults;
 mod pages;
-mod redistributed;
 mod service;
 mod simulation;
 mod world;

@@ -4,7 +4,7 @@ mod ctl;
 mod links;
 mod plan;
 mod rehearse;
-mod skew;
+pub(crate) mod skew;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -460,6 +460,7 @@ mod tests {
             "throng certs d --host cp=cp.internal,10.0.0.5 --host w --days 7",
             "throng worker --control-plane https://c --tls-ca a --tls-cert b --tls-key c",
             "throng data-plane --listen 0.0.0.0:1 --plaintext",
+            "throng rehearse s.yaml --fault cut-link:3+2s@30s --fault skew-clock:3-250ms@0s --fault restart-control-plane@40s",
             "throng rehearse s.yaml --workers 100 --speed 10 --fault kill-worker:3@30s --fault restart-data-plane@1m",
             "throng worker --control-plane http://c --until-stdin-closes --log debug",
             "throng worker --control-plane http://c --clock-skew -250ms --clock-drift 30us/s",

@@ -2,11 +2,12 @@
 //! their users. What costs a fleet is rehearsed on one machine.
 
 pub(crate) mod faults;
+pub(crate) mod relay;
 
 use crate::args::{Credentials, LinkArgs, PeopleArgs, RehearseArgs, RunArgs, Tolerance};
 use crate::exit::{Exit, Failure};
 use crate::run;
-use faults::Fault;
+use faults::{Fault, What};
 
 /// What makes a run a rehearsal.
 #[derive(Clone, Debug)]
@@ -15,8 +16,15 @@ pub(crate) struct Rehearsal {
     pub(crate) workers: u32,
     /// How many times faster than real time its time goes.
     pub(crate) speed: f64,
-    /// What fails, and when.
+    /// What fails, in the order of time.
     pub(crate) faults: Vec<Fault>,
+}
+
+impl Rehearsal {
+    /// Whether a plane is to be killed and started again.
+    pub(crate) fn restarts(&self, plane: &str) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, What::Restart(name) if name == plane))
+    }
 }
 
 /// Rehearses a scenario.
@@ -24,8 +32,10 @@ pub(crate) struct Rehearsal {
 /// # Errors
 /// As a run.
 pub(crate) async fn rehearse(args: &RehearseArgs, open_files: u64) -> Result<Exit, Failure> {
-    let rehearsal = Rehearsal { workers: args.workers, speed: args.speed, faults: args.faults.clone() };
-    faults::check(&rehearsal.faults, args.workers).map_err(|why| Failure::new(Exit::Usage, why))?;
+    let mut faults = args.faults.clone();
+    faults.sort_by_key(|fault| fault.at);
+    let rehearsal = Rehearsal { workers: args.workers, speed: args.speed, faults };
+    faults::check(&rehearsal.faults, args.workers, args.speed).map_err(|why| Failure::new(Exit::Usage, why))?;
     let args = RunArgs {
         scenario: args.scenario.clone(),
         overrides: args.overrides.clone(),

@@ -26,6 +26,9 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// A probe goes on until it is told to stop, but not for ever: so long in the run's time.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// So long after a worker ended early its users are heard no more by the others, in real time.
+const SOON: Duration = Duration::from_millis(500);
+
 /// A simulated worker, as its agent sees it.
 pub(super) struct StandIn {
     pub(super) config: Config,
@@ -69,6 +72,9 @@ impl Work for StandIn {
                 killed.cancel();
             });
         }
+        for cut in &self.config.cuts {
+            cuts(self.config.cut.clone(), until(&self.clock, ours, cut.at, rehearsal.speed), cut.lasts);
+        }
         let recorder = SharedRecorder::new(Recorder::new(rehearsal.scenario.cohorts.len(), clock.now()));
         let progress = Arc::new(Progress::default());
         let part = Part {
@@ -96,22 +102,26 @@ impl Work for StandIn {
         let (mut told, ending) = (begin.ending.clone(), begin.ending);
         let began = shard.map(|_| begins(self.clock.clone(), ours, Arc::clone(&progress)));
         let begun = Arc::clone(&progress);
+        let losses = Arc::clone(&self.config.losses);
+        let soon = SOON.mul_f64(rehearsal.speed);
         let outcome = async move {
             let _began = began;
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                _ = told.asked() => {}
-            }
+            let early = tokio::select! {
+                () = tokio::time::sleep(wait) => false,
+                _ = told.asked() => true,
+            };
             // The last intervals are taken now; the last of all has everybody settle.
-            let at = u64::try_from(clock.now().since(start.at).as_nanos()).unwrap_or(u64::MAX - 1);
-            settle_at.store(at, Ordering::Relaxed);
+            let at = clock.now().since(start.at);
+            if let Some(shard) = shard.filter(|_| early) {
+                // Nobody's users have come so far yet, so that all hear the same.
+                losses.add(shard, at + soon);
+            }
+            settle_at.store(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX - 1), Ordering::Relaxed);
             session.finish(ship_within(&ending)).await
         };
         let read = |n: &AtomicI64| n.load(Ordering::Relaxed).max(0).unsigned_abs();
         let progress = move || (read(&progress.connected), read(&progress.planned));
-        let (progress, began) = (Box::new(progress), Box::new(began_at(begun)));
-        // What simulated users see is a function of the shard; `redistribute` is refused in rehearsals.
-        Ok(Running { outcome: outcome.boxed(), progress, began, adopt: None })
+        Ok(Running { outcome: outcome.boxed(), progress: Box::new(progress), began: Box::new(began_at(begun)) })
     }
 }
 
@@ -123,6 +133,18 @@ fn prepare(order: Prepare, probe: bool) -> Result<Rehearsal, String> {
     let shard = if probe { None } else { Some(Shard::new(index, count).map_err(|e| e.to_string())?) };
     let scenario = scenario_of(order.scenario)?;
     Ok(Rehearsal { run: order.run, scenario, shard, data_plane: order.data_plane, speed: order.rehearsal_speed })
+}
+
+/// Cuts the links after `wait`, for as long as it lasts.
+fn cuts(cut: watch::Sender<u32>, wait: Duration, lasts: Option<Duration>) {
+    tokio::spawn(async move {
+        tokio::time::sleep(wait).await;
+        cut.send_modify(|cuts| *cuts += 1);
+        if let Some(lasts) = lasts {
+            tokio::time::sleep(lasts).await;
+            cut.send_modify(|cuts| *cuts -= 1);
+        }
+    });
 }
 
 /// A worker's load begins when its event loop gets to it.

@@ -21,8 +21,10 @@ pub(crate) struct RehearseArgs {
     /// How many times faster than real time the run's time goes.
     #[arg(long, default_value_t = 1.0, value_name = "N", value_parser = speed)]
     pub(crate) speed: f64,
-    /// Something that fails, and when in the run's time: kill-worker@30s (or kill-worker:17@30s), or
-    /// restart-data-plane@1m. May be given again.
+    /// Something that fails, and when in the run's time; may be given again. kill-worker:17@30s: worker 17 is gone.
+    /// cut-link:17+2s@30s: nothing passes between it and the two planes for 2 s of real time; without +2s for good.
+    /// skew-clock:17+250ms@0s, or -250ms+30us/s: its host's clock is off, and drifts. restart-data-plane@1m and
+    /// restart-control-plane@1m: killed, and started again.
     #[arg(long = "fault", value_name = "WHAT@WHEN")]
     pub(crate) faults: Vec<Fault>,
     /// The run's directory [default: runs/<id>].

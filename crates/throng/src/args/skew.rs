@@ -25,7 +25,7 @@ impl SkewArgs {
 }
 
 /// A time with its unit in nanoseconds, either way: `250ms`, `-30us`.
-fn nanos(text: &str) -> Result<i64, String> {
+pub(crate) fn nanos(text: &str) -> Result<i64, String> {
     let units = [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)];
     let nanos =
         units.iter().find_map(|(unit, nanos)| Some(text.strip_suffix(unit)?.trim().parse::<f64>().ok()? * nanos));
@@ -34,7 +34,7 @@ fn nanos(text: &str) -> Result<i64, String> {
 }
 
 /// A drift in nanoseconds a second: `30us/s`.
-fn drift(text: &str) -> Result<i64, String> {
+pub(crate) fn drift(text: &str) -> Result<i64, String> {
     let drift = text.strip_suffix("/s").and_then(|time| nanos(time).ok()).filter(|ns| ns.abs() < 1_000_000_000);
     drift.ok_or_else(|| "write a drift such as 30us/s, less than a second a second".to_owned())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -16,12 +16,20 @@ use crate::secrets::{Secret, SecretFile};
 
 /// How long everybody may take to drain; a role ends itself after 4 s.
 const STOP_WITHIN: Duration = Duration::from_millis(4_700);
-/// How often the data plane is started again in one run.
+/// The data plane's name.
+pub(crate) const DATA_PLANE: &str = "data-plane";
+/// The control plane's name.
+pub(crate) const CONTROL_PLANE: &str = "control-plane";
+/// Where a control plane that may be started again keeps its runs, in the run's directory.
+const STATE_DIR: &str = ".control-plane";
+/// How often a process is started again in one run.
 const RESTARTS_MAX: u32 = 5;
 /// How often one start is tried: its port may be held for a moment.
 const TRIES: u32 = 3;
 /// The process of a rehearsal's workers and probe.
 const REHEARSED_WORKERS: &str = "rehearsed-workers";
+/// Any free port of loopback.
+const ANY_PORT: &str = "127.0.0.1:0";
 const BETWEEN_TRIES: Duration = Duration::from_millis(300);
 
 /// What to start.
@@ -50,6 +58,13 @@ pub(crate) struct Keys {
     pub(crate) api_secret: Secret,
 }
 
+/// A process that goes on where it was when it is started again, at the address that everybody knows.
+#[derive(Debug)]
+struct Restartable {
+    spec: Spec,
+    restarts: u32,
+}
+
 /// The running processes.
 #[derive(Debug)]
 pub(crate) struct Fleet {
@@ -58,8 +73,8 @@ pub(crate) struct Fleet {
     tell: mpsc::Sender<Ended>,
     dir: PathBuf,
     logs: PathBuf,
-    data_plane_spec: Spec,
-    restarts: u32,
+    /// Those that may be started again, by name.
+    restartable: BTreeMap<String, Restartable>,
     /// The control plane's gRPC API.
     pub(crate) control_plane: String,
     /// The control plane's page, if it has one.
@@ -80,13 +95,13 @@ impl Fleet {
         let logs = dir.join("logs");
         std::fs::create_dir_all(&logs).with_context(|| format!("can't make the directory {}", logs.display()))?;
         let (tell, ended) = mpsc::channel(64);
-        let any = ["--listen", "127.0.0.1:0"];
-        // It remembers open runs in this directory, where no other throng's data plane finds them.
-        let mut always = vec![OsString::from("--runs-dir"), dir.clone().into_os_string()];
-        always.extend(collector.iter().flat_map(|url| ["--otlp-endpoint".into(), url.into()]));
-        let mut data_plane_spec = spec("data-plane", Role::DataPlane, any);
-        data_plane_spec.flags.extend(always.clone());
-        data_plane_spec.nice = niceness(edges, rehearsal.as_ref(), Role::DataPlane);
+        let planes = Planes {
+            dir: &dir,
+            collector: collector.as_deref(),
+            nice: niceness(edges, rehearsal.as_ref(), Role::DataPlane),
+            remembers: rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.restarts(CONTROL_PLANE)),
+        };
+        let data_plane_spec = planes.data_plane(ANY_PORT);
         let (data_plane, (nodes, bundled)) =
             tokio::try_join!(Child::start(&data_plane_spec, &logs, tell.clone()), async {
                 match &chat_server {
@@ -95,19 +110,21 @@ impl Fleet {
                 }
             })?;
         let data_plane_address = address(&data_plane, "listen")?;
-        // The probes know it by this address, so it comes back there.
-        data_plane_spec = spec("data-plane", Role::DataPlane, ["--listen", &data_plane_address]);
-        data_plane_spec.flags.extend(always);
-        data_plane_spec.nice = niceness(edges, rehearsal.as_ref(), Role::DataPlane);
         let data_plane_url = format!("http://{data_plane_address}");
-        let mut flags = flags(any);
-        flags.extend(self::flags(["--web-listen", "127.0.0.1:0", "--data-plane", &data_plane_url]));
-        let spec_of_control = Spec { name: "control-plane".to_owned(), role: Role::ControlPlane, flags, nice: None };
-        let control_plane = Child::start(&spec_of_control, &logs, tell.clone()).await?;
-        let control_plane_url = format!("http://{}", address(&control_plane, "listen")?);
-        let page = address(&control_plane, "web").ok().map(|a| format!("http://{a}/"));
+        let control_plane_spec = planes.control_plane(&data_plane_url, ANY_PORT, ANY_PORT);
+        let control_plane = Child::start(&control_plane_spec, &logs, tell.clone()).await?;
+        let control_plane_address = address(&control_plane, "listen")?;
+        let control_plane_url = format!("http://{control_plane_address}");
+        let web = address(&control_plane, "web").ok();
+        let page = web.as_ref().map(|a| format!("http://{a}/"));
+        // Everybody knows them by these addresses, so they come back there.
+        let mut again = vec![planes.data_plane(&data_plane_address)];
+        if planes.remembers {
+            let web = web.as_deref().unwrap_or(ANY_PORT);
+            again.push(planes.control_plane(&data_plane_url, &control_plane_address, web));
+        }
         let mut children =
-            BTreeMap::from([("data-plane".to_owned(), data_plane), ("control-plane".to_owned(), control_plane)]);
+            BTreeMap::from([(DATA_PLANE.to_owned(), data_plane), (CONTROL_PLANE.to_owned(), control_plane)]);
         let agents = agents(workers, rehearsal.as_ref()).into_iter().map(|(name, role, flags)| {
             let mut spec = spec(&name, role, ["--control-plane", &control_plane_url]);
             spec.flags.extend(flags);
@@ -124,8 +141,7 @@ impl Fleet {
             tell,
             dir,
             logs,
-            data_plane_spec,
-            restarts: 0,
+            restartable: again.into_iter().map(|spec| (spec.name.clone(), Restartable { spec, restarts: 0 })).collect(),
             control_plane: control_plane_url,
             page,
             data_plane: data_plane_url,
@@ -140,29 +156,35 @@ impl Fleet {
         ended
     }
 
-    /// Starts the data plane again, at the address that everybody knows.
+    /// Whether a process goes on where it was when it is started again.
+    pub(crate) fn may_restart(&self, name: &str) -> bool {
+        self.restartable.contains_key(name)
+    }
+
+    /// Starts a process again, at the address that everybody knows.
     ///
     /// # Errors
-    /// When it doesn't come back, or has come back often enough.
-    pub(crate) async fn restart_data_plane(&mut self) -> Result<()> {
-        self.restarts += 1;
-        anyhow::ensure!(self.restarts <= RESTARTS_MAX, "it has ended {} times", self.restarts);
+    /// When it is none that may be, doesn't come back, or has come back often enough.
+    pub(crate) async fn restart(&mut self, name: &str) -> Result<()> {
+        let again = self.restartable.get_mut(name).with_context(|| format!("{name} can't go on where it was"))?;
+        again.restarts += 1;
+        anyhow::ensure!(again.restarts <= RESTARTS_MAX, "it has ended {} times", again.restarts);
         let mut tried = 1;
         let child = loop {
-            match Child::start(&self.data_plane_spec, &self.logs, self.tell.clone()).await {
+            match Child::start(&again.spec, &self.logs, self.tell.clone()).await {
                 Ok(child) => break child,
                 Err(error) if tried >= TRIES => return Err(error),
                 Err(_) => tried += 1,
             }
             tokio::time::sleep(BETWEEN_TRIES).await;
         };
-        self.children.insert("data-plane".to_owned(), child);
+        self.children.insert(name.to_owned(), child);
         Ok(())
     }
 
-    /// Ends the data plane hard; as it was not asked to end, it is told of as ended.
-    pub(crate) fn kill_data_plane(&self) {
-        if let Some(child) = self.children.get("data-plane") {
+    /// Ends a process hard; as it was not asked to end, it is told of as ended.
+    pub(crate) fn kill(&self, name: &str) {
+        if let Some(child) = self.children.get(name) {
             child.kill();
         }
     }
@@ -184,6 +206,10 @@ impl Fleet {
         let _ = std::fs::remove_dir(self.dir.join(".open"));
         // Empty, unless something never reached the data plane.
         let _ = std::fs::remove_dir(self.dir.join(proto::kept::DIR));
+        if self.may_restart(CONTROL_PLANE) {
+            // Of no use to anybody: the run is over, and its account is in its directory.
+            let _ = std::fs::remove_dir_all(self.dir.join(STATE_DIR));
+        }
     }
 
     async fn end_all(&mut self) {
@@ -205,6 +231,36 @@ impl Fleet {
     }
 }
 
+/// How the two planes are started.
+struct Planes<'a> {
+    /// The run's directory.
+    dir: &'a Path,
+    collector: Option<&'a str>,
+    nice: Option<i32>,
+    /// The control plane keeps its runs on disk.
+    remembers: bool,
+}
+
+impl Planes<'_> {
+    fn data_plane(&self, listen: &str) -> Spec {
+        let mut spec = spec(DATA_PLANE, Role::DataPlane, ["--listen", listen]);
+        // It remembers open runs in this directory, where no other throng's data plane finds them.
+        spec.flags.extend(["--runs-dir".into(), self.dir.into()]);
+        spec.flags.extend(self.collector.iter().flat_map(|url| ["--otlp-endpoint".into(), url.into()]));
+        spec.nice = self.nice;
+        spec
+    }
+
+    fn control_plane(&self, data_plane: &str, listen: &str, web: &str) -> Spec {
+        let words = ["--listen", listen, "--web-listen", web, "--data-plane", data_plane];
+        let mut spec = spec(CONTROL_PLANE, Role::ControlPlane, words);
+        if self.remembers {
+            spec.flags.extend(["--state-dir".into(), self.dir.join(STATE_DIR).into()]);
+        }
+        spec
+    }
+}
+
 /// Workers and probe: names, roles, flags of their own. In a rehearsal all of them are one process.
 fn agents(workers: u32, rehearsal: Option<&Rehearsal>) -> Vec<(String, Role, Vec<OsString>)> {
     if let Some(Rehearsal { workers, faults, .. }) = rehearsal {
@@ -219,7 +275,7 @@ fn agents(workers: u32, rehearsal: Option<&Rehearsal>) -> Vec<(String, Role, Vec
 
 /// Starts the bundled chat server: one process, or an origin and its edges. Answers the processes and where clients reach it.
 async fn start_chat_server(
-    logs: &std::path::Path,
+    logs: &Path,
     tell: &mpsc::Sender<Ended>,
     edges: u32,
     Keys { api_key, api_secret }: &Keys,
@@ -227,7 +283,7 @@ async fn start_chat_server(
     // Read once, when each starts; so the file is gone as soon as all serve.
     let file = SecretFile::new(api_secret)?;
     let node = |name: &str| {
-        let mut spec = spec(name, Role::ChatServer, ["--listen", "127.0.0.1:0", "--api-key", api_key]);
+        let mut spec = spec(name, Role::ChatServer, ["--listen", ANY_PORT, "--api-key", api_key]);
         spec.flags.extend([OsString::from("--api-secret-file"), file.path().into_os_string()]);
         spec.nice = niceness(edges, None, Role::ChatServer);
         spec
@@ -235,7 +291,7 @@ async fn start_chat_server(
     let url = |child: &Child| Ok::<_, anyhow::Error>(format!("ws://{}", address(child, "listen")?));
     let mut origin = node("chat-server");
     if edges > 0 {
-        origin.flags.extend(flags(["--link-listen", "127.0.0.1:0"]));
+        origin.flags.extend(flags(["--link-listen", ANY_PORT]));
     }
     let origin = Child::start(&origin, logs, tell.clone()).await?;
     if edges == 0 {

@@ -13,7 +13,7 @@ use super::control::{Control, broken, note};
 use super::interrupts::Interrupts;
 use super::progress::Progress;
 use crate::local::child::{Ended, Role};
-use crate::local::fleet::Fleet;
+use crate::local::fleet::{CONTROL_PLANE, DATA_PLANE, Fleet};
 use crate::rehearse::Rehearsal;
 use crate::rehearse::faults::What;
 
@@ -82,7 +82,7 @@ impl Follower<'_> {
                 Seen::Update(Ok(update)) => {
                     self.progress.show(&update);
                     frozen_at = frozen(&update, frozen_at);
-                    self.fail_what_is_due(&update, &mut failed);
+                    self.fail_what_is_due(&update, &mut failed).await;
                     if update.state() == RunState::Ended {
                         return Ending::Ended(update);
                     }
@@ -91,6 +91,12 @@ impl Follower<'_> {
                     Ok(again) => updates = again,
                     Err(ending) => return ending,
                 },
+                Seen::Ended(ended) if ended.role == Role::ControlPlane => {
+                    match self.restart_control_plane(&ended.how).await {
+                        Ok(again) => updates = again,
+                        Err(ending) => return ending,
+                    }
+                }
                 Seen::Frozen => {
                     frozen_at = None;
                     self.end_frozen_data_plane();
@@ -112,17 +118,22 @@ impl Follower<'_> {
         }
     }
 
-    /// Ends the data plane where a rehearsal's faults have it; it is then started again as at any other time. So many of
-    /// these faults have happened.
-    fn fail_what_is_due(&mut self, update: &RunUpdate, failed: &mut usize) {
+    /// Says which of a rehearsal's faults have come, here and in the report, and ends a plane where they have it; it is
+    /// then started again as at any other time. What fails of workers fails in their process. So many faults have come.
+    async fn fail_what_is_due(&mut self, update: &RunUpdate, failed: &mut usize) {
         let (Some(rehearsal), Some(fleet)) = (self.rehearsal, self.fleet.as_deref()) else { return };
+        if update.state() != RunState::Running {
+            return;
+        }
         let now = update.elapsed_s * rehearsal.speed;
-        let restarts = rehearsal.faults.iter().filter(|fault| fault.what == What::RestartDataPlane);
-        let due = restarts.filter(|fault| fault.at.as_secs_f64() <= now).count();
-        if update.state() == RunState::Running && due > *failed {
-            *failed = due;
-            self.progress.say("data-plane is killed, as the rehearsal's faults have it");
-            fleet.kill_data_plane();
+        while let Some(fault) = rehearsal.faults.get(*failed).filter(|fault| fault.at.as_secs_f64() <= now) {
+            *failed += 1;
+            let text = fault.words();
+            self.progress.say(&text);
+            note(&fleet.data_plane, self.run, "fault", &text).await;
+            if let What::Restart(plane) = fault.what {
+                fleet.kill(plane);
+            }
         }
     }
 
@@ -130,21 +141,39 @@ impl Follower<'_> {
         let Some(fleet) = self.fleet.as_deref() else { return };
         let seconds = FROZEN_MAX.as_secs();
         self.progress.say(&format!("data-plane does not answer for {seconds} s; ending it, to start it again"));
-        fleet.kill_data_plane();
+        fleet.kill(DATA_PLANE);
     }
 
     /// A broken stream means for our own control plane that it is gone, and for another that we dial again.
     async fn watch_again(&mut self, error: &anyhow::Error) -> Result<Streaming<RunUpdate>, Ending> {
-        if let Some(fleet) = self.fleet.as_deref_mut() {
+        if self.fleet.is_some() {
             let until = Instant::now() + NEWS_WITHIN;
-            while let Ok(ended) = timeout_at(until, fleet.next_ended()).await {
+            while let Ok(ended) = timeout_at(until, next_ended(&mut self.fleet)).await {
                 if ended.role == Role::ControlPlane {
-                    return Err(Ending::ControlPlaneLost(format!("it {}", ended.how)));
+                    return self.restart_control_plane(&ended.how).await;
+                }
+                if let Some(ending) = self.process_ended(&ended).await {
+                    return Err(ending);
                 }
             }
             return Err(Ending::ControlPlaneLost(format!("{error:#}")));
         }
         self.progress.say(&format!("the control plane is away ({error:#}); dialling again"));
+        self.dial_again(&format!("{error:#}")).await
+    }
+
+    /// Our own control plane has ended: where it remembers its run it is started again, and goes on with it.
+    async fn restart_control_plane(&mut self, how: &str) -> Result<Streaming<RunUpdate>, Ending> {
+        let fleet = self.fleet.as_deref_mut().filter(|fleet| fleet.may_restart(CONTROL_PLANE));
+        let Some(fleet) = fleet else { return Err(Ending::ControlPlaneLost(format!("it {how}"))) };
+        self.progress.say(&format!("control-plane {how}; starting it again"));
+        if let Err(error) = fleet.restart(CONTROL_PLANE).await {
+            return Err(Ending::ControlPlaneLost(format!("it {how} and could not be started again: {error:#}")));
+        }
+        self.dial_again(&format!("it {how}")).await
+    }
+
+    async fn dial_again(&mut self, why: &str) -> Result<Streaming<RunUpdate>, Ending> {
         let until = Instant::now() + AWAY_MAX;
         while Instant::now() < until {
             if let Ok(updates) = self.control.watch(self.run).await {
@@ -153,14 +182,14 @@ impl Follower<'_> {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        Err(Ending::ControlPlaneLost(format!("{error:#}; it stayed away for {} s", AWAY_MAX.as_secs())))
+        Err(Ending::ControlPlaneLost(format!("{why}; it stayed away for {} s", AWAY_MAX.as_secs())))
     }
 
-    /// What the end of a process means for the run.
+    /// What the end of a process that isn't the control plane means for the run.
     async fn process_ended(&mut self, ended: &Ended) -> Option<Ending> {
         let Ended { name, role, how } = ended;
         match role {
-            Role::ControlPlane => return Some(Ending::ControlPlaneLost(format!("it {how}"))),
+            Role::ControlPlane => {}
             Role::DataPlane => return self.restart_data_plane(how).await,
             Role::ChatServer => {
                 self.progress.say(&format!("{name} {how}; the run stops, since there is nothing left to measure"));
@@ -184,7 +213,7 @@ impl Follower<'_> {
     async fn restart_data_plane(&mut self, how: &str) -> Option<Ending> {
         self.progress.say(&format!("data-plane {how}; starting it again"));
         let fleet = self.fleet.as_deref_mut()?;
-        match fleet.restart_data_plane().await {
+        match fleet.restart(DATA_PLANE).await {
             Ok(()) => {
                 self.progress.say("data-plane serves again; what it missed is sent again");
                 let text = format!("the data plane {how} and was started again");

@@ -14,7 +14,6 @@ mod otlp;
 mod passes;
 mod polled;
 mod reborn;
-mod redistributed;
 mod refused;
 mod rehearse;
 mod reports;

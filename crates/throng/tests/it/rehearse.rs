@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use crate::harness::{Run, finish, throng};
 
+/// The crowd, smaller and calm for longer, so that what fails has time to come back.
+const LONGER: [&str; 4] = ["--set", "cohorts.fans.users=2000", "--set", "phases.calm.hold=12s"];
+
 /// Ten thousand users in one room, whose run of 12 s is rehearsed in a fraction of that.
 const CROWD: &str = "\
 name: crowd
@@ -81,14 +84,122 @@ fn a_killed_worker_is_told_and_a_data_plane_that_comes_back_misses_nothing() {
     assert!(run.stderr().contains("data-plane serves again"), "{}", run.stderr());
 }
 
+/// The row of a source, by its name.
+fn source<'a>(result: &'a Value, name: &str) -> &'a Value {
+    let mut sources = result["sources"].as_array().expect("sources").iter();
+    sources.find(|s| s["name"] == name).unwrap_or_else(|| panic!("no {name} in {}", result["sources"]))
+}
+
+/// Nothing that was recorded is missing, and nothing that was sent.
+fn assert_whole(result: &Value) {
+    let missing = result["sources"].as_array().expect("sources").iter().map(|s| s["intervals_missing"].as_u64());
+    assert_eq!(missing.map(|n| n.expect("a number")).sum::<u64>(), 0, "what waited was sent: {}", result["sources"]);
+    assert_eq!(result["conservation"]["unaccounted"], serde_json::json!([]));
+    let completeness = &result["completeness"];
+    assert!(completeness["expected"].as_u64().expect("a number") > 20_000, "{completeness}");
+    assert_eq!((&completeness["expected"], &completeness["lost"]), (&completeness["delivered"], &0.into()));
+}
+
+fn lost(result: &Value) -> Vec<&str> {
+    let sources = result["sources"].as_array().expect("sources").iter();
+    sources.filter(|s| s["lost_at_s"].is_number()).filter_map(|s| s["name"].as_str()).collect()
+}
+
+#[test]
+fn a_cut_shorter_than_the_lease_loses_nothing_and_a_longer_one_the_worker_whose_measurements_come_later() {
+    let faults = ["--workers", "4", "--fault", "cut-link:2+1s@4s", "--fault", "cut-link:3+5s@4s"];
+    let mut run = Run::start_as("rehearse", CROWD, &[&LONGER[..], &faults[..]].concat());
+    assert_eq!(run.end(), 2, "a lost worker: {}{}", run.stdout(), run.stderr());
+    let result = rehearsed(&mut run);
+    assert_eq!(lost(&result), ["worker-3"]);
+    let reasons = result["verdict"]["reasons"].to_string();
+    assert!(reasons.contains("worker-3 is lost: it has said nothing for"), "{reasons}");
+    // It went on until it was told to stop, and shipped that too.
+    assert_whole(&result);
+    let at = |row: &Value| row["lost_at_s"].as_f64().expect("a time");
+    assert!((6.0..9.0).contains(&at(source(&result, "worker-3"))), "{}", source(&result, "worker-3"));
+    let connected: Vec<_> =
+        result["timeline"]["users_connected"].as_array().expect("seconds").iter().filter_map(Value::as_u64).collect();
+    assert_eq!((connected[7], connected[19]), (2_000, 1_500), "{connected:?}");
+    let events = result["events"].to_string();
+    for words in ["the link of worker-2 is cut for 1 s at 4 s", "the link of worker-3 is cut for 5 s at 4 s"] {
+        assert!(events.contains(words), "{events}");
+    }
+}
+
+#[test]
+fn a_link_that_is_cut_for_good_takes_its_worker_away_and_what_it_measured() {
+    let faults = ["--workers", "4", "--fault", "cut-link:3@4s"];
+    let mut run = Run::start_as("rehearse", CROWD, &[&LONGER[..], &faults[..]].concat());
+    assert_eq!(run.end(), 2, "a lost worker: {}{}", run.stdout(), run.stderr());
+    let result = rehearsed(&mut run);
+    assert_eq!(lost(&result), ["worker-3"]);
+    assert_eq!(result["conservation"]["unaccounted"], serde_json::json!(["worker-3"]));
+    let came = |name: &str| source(&result, name)["intervals"].as_u64().expect("a number");
+    assert!(came("worker-3") <= 5 && came("worker-2") >= 20, "{} and {}", came("worker-3"), came("worker-2"));
+}
+
+#[test]
+fn both_planes_are_killed_and_take_up_where_they_were() {
+    let faults = ["--fault", "restart-control-plane@4s", "--fault", "restart-data-plane@10s"];
+    let mut run =
+        Run::start_as("rehearse", CROWD, &[&LONGER[..], &["--workers", "4", "--speed", "2"], &faults[..]].concat());
+    assert_eq!(run.end(), 0, "{}{}", run.stdout(), run.stderr());
+    let result = rehearsed(&mut run);
+    assert_whole(&result);
+    assert_eq!(lost(&result), [""; 0]);
+    let kinds: Vec<_> =
+        result["events"].as_array().expect("events").iter().filter_map(|e| e["kind"].as_str()).collect();
+    assert!(kinds.contains(&"control_plane_back") && kinds.contains(&"data_plane_restarted"), "{kinds:?}");
+    let said = run.stderr();
+    assert!(said.contains("the control plane is back") && said.contains("data-plane serves again"), "{said}");
+    assert!(!run.out().join(".control-plane").exists(), "nothing is left of its state");
+}
+
+#[test]
+fn clocks_that_are_off_are_estimated_and_their_bounds_reported() {
+    let faults = ["--fault", "skew-clock:2+250ms+30us/s@0s", "--fault", "skew-clock:3-3s@0s", "--workers", "3"];
+    let flags = [&["--set", "cohorts.fans.users=2000"], &faults[..]].concat();
+    let mut run = Run::start_as("rehearse", CROWD, &flags);
+    let code = run.end();
+    let result = rehearsed(&mut run);
+    assert_whole(&result);
+    assert_eq!(lost(&result), [""; 0]);
+    let of = |name: &str, key: &str| {
+        let row = source(&result, name);
+        row[key].as_f64().unwrap_or_else(|| panic!("{key}: {row}"))
+    };
+    let mut bounds = Vec::new();
+    // A clock that is ahead has an offset below 0; what it gains in the two minutes that a test may take comes on top.
+    for (name, ahead, gains) in [("worker-1", 0.0, 0.0), ("worker-2", 250_000.0, 3_600.0), ("worker-3", -3e6, 0.0)] {
+        let (offset, bound) = (of(name, "clock_offset_us"), of(name, "clock_bound_us"));
+        println!("{name}: {offset} ± {bound} µs");
+        assert!((-ahead - gains - bound..=-ahead + bound).contains(&offset), "{name}: {offset} ± {bound}");
+        assert_eq!((bound > 0.0, of(name, "clock_exchanges") > 8.0), (ahead != 0.0, ahead != 0.0), "{name}");
+        bounds.push(bound);
+    }
+    let delivery = &result["metrics"]["delivery"];
+    let stated = delivery["bound_us"].as_f64().expect("a bound");
+    // The worst second of sender and receiver together; each row has its own worst one.
+    assert!(stated > 0.0 && stated <= bounds.iter().sum::<f64>() + 1.0, "{stated} of {bounds:?}");
+    // A busy machine may answer so slowly that the bound says less than the measurement; then the run must say so.
+    let unusable = stated > delivery["p50_us"].as_f64().expect("a median");
+    assert!(code == 0 || code == 2 && unusable, "exit {code}: {}", result["verdict"]);
+}
+
 #[test]
 fn what_can_not_fail_is_wrong_usage() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("s.yaml"), CROWD).unwrap();
+    let of_two = |fault| vec!["--workers", "2", "--fault", fault];
     for (flags, word) in [
-        (["--workers", "2", "--fault", "kill-worker:3@1s"], "there are 2 workers"),
-        (["--workers", "2", "--fault", "fire@1s"], "nothing that can fail"),
-        (["--workers", "2", "--speed", "0"], "real time"),
+        (of_two("kill-worker:3@1s"), "there are 2 workers"),
+        (of_two("cut-link:3+1s@1s"), "there are 2 workers"),
+        (of_two("cut-link:1+1@1s"), "does not say for how long"),
+        (of_two("skew-clock:1+1ms@1s"), "off from the start on"),
+        ([of_two("skew-clock:1+1ms@0s"), vec!["--speed", "2"]].concat(), "needs --speed 1"),
+        (of_two("fire@1s"), "nothing that can fail"),
+        (vec!["--workers", "2", "--speed", "0"], "real time"),
     ] {
         let (code, _, stderr) = finish(throng().current_dir(dir.path()).args(["rehearse", "s.yaml"]).args(flags));
         assert!(code == 64 && stderr.contains(word), "{code}: {stderr}");
