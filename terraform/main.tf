@@ -37,10 +37,10 @@ locals {
   scheme = var.tls_parameters == null ? "http" : "https"
   secrets = {
     for role in ["control-plane", "data-plane", "origin", "edge", "worker", "probe"] : role => merge(
-      # The server under test is not one of our processes: it has a secret, and no certificate of the fleet's.
       contains(["origin", "edge"], role) ? { "api-secret" = var.api_secret_parameter } : {},
       role == "control-plane" && var.token_parameter != null ? { "token" = var.token_parameter } : {},
-      contains(["origin", "edge"], role) || var.tls_parameters == null ? {} : {
+      # Of the server under test these are for the links between edges and origin: users come as its URL says.
+      var.tls_parameters == null ? {} : {
         "tls-ca"   = "${var.tls_parameters}/ca"
         "tls-cert" = "${var.tls_parameters}/${role}/cert"
         "tls-key"  = "${var.tls_parameters}/${role}/key"

@@ -272,7 +272,7 @@ variable "api_secret_parameter" {
 }
 
 variable "tls_parameters" {
-  description = "Where the Parameter Store has the certificates that `throng certs` made: PREFIX/ca, and PREFIX/ROLE/cert and PREFIX/ROLE/key for control-plane, data-plane, worker and probe."
+  description = "Where the Parameter Store has the certificates that `throng certs` made: PREFIX/ca, and PREFIX/ROLE/cert and PREFIX/ROLE/key for control-plane, data-plane, origin, edge, worker and probe."
   type        = string
   default     = null
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use measure::Timestamp;
 use proto::control::Hello;
 
-use crate::fleet::{Connection, Fleet};
+use crate::fleet::{Connection, Expired, Fleet};
 use crate::limits::Limits;
 use crate::run::{AgentEvent, Closing, Effect, Event, Happening, Order, Plan, Position, Run, RunState, Saved};
 
@@ -39,6 +39,8 @@ pub enum Output {
     Welcome(Connection, String),
     /// Send the agent away, with the reason.
     Reject(Connection, String),
+    /// Tell the agent nothing more: it is lost. If it lives all the same, it finds out by that.
+    Cut(Connection),
     /// Tell the agent to end: it was drained.
     Leave(Connection),
     /// Give an order that concerns a run.
@@ -215,10 +217,11 @@ impl Core {
     }
 
     fn pass_time(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        for (name, run, why) in self.fleet.expire(now) {
+        for Expired { name, run, why, heard, connection } in self.fleet.expire(now) {
             self.names.retain(|_, n| *n != name);
+            out.extend(connection.map(Output::Cut));
             if let Some(run) = run {
-                self.step_run(now, &run, Event::Agent(name, AgentEvent::Lost(why)), out);
+                self.step_run(now, &run, Event::Agent(name, AgentEvent::Lost { why, heard }), out);
             }
         }
         for id in self.alive().cloned().collect::<Vec<_>>() {

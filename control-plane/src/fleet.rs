@@ -67,6 +67,21 @@ pub struct Joined {
     pub expected: bool,
 }
 
+/// An agent's lease has run out.
+#[derive(Debug)]
+pub struct Expired {
+    /// Who.
+    pub name: String,
+    /// The run that it took part in.
+    pub run: Option<String>,
+    /// What happened, in words.
+    pub why: String,
+    /// When it was heard last.
+    pub heard: Timestamp,
+    /// Its stream, if that is there.
+    pub connection: Option<Connection>,
+}
+
 impl Fleet {
     /// An empty fleet. `clock_id` names the control plane's clock.
     pub fn new(lease: Duration, clock_id: String) -> Self {
@@ -171,8 +186,8 @@ impl Fleet {
         }
     }
 
-    /// Takes out those whose lease has run out: name, run, and what happened.
-    pub fn expire(&mut self, now: Timestamp) -> Vec<(String, Option<String>, String)> {
+    /// Takes out those whose lease has run out.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<Expired> {
         let lease = self.lease;
         let before = self.agents.len();
         let over = self.agents.extract_if(.., |_, a| now.since(a.heard) >= a.expected.unwrap_or(lease));
@@ -186,7 +201,7 @@ impl Fleet {
                     }
                     None => format!("its connection broke, and it did not come back within {seconds:.1} s"),
                 };
-                (name, agent.run, why)
+                Expired { name, run: agent.run, why, heard: agent.heard, connection: agent.connection }
             })
             .collect();
         self.generation += u64::from(self.agents.len() < before);

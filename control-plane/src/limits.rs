@@ -10,6 +10,11 @@ pub struct Limits {
     /// An agent goes on with its run for so long while it hears nothing of us; then it stops by itself. A control plane
     /// that is started again waits as long for its agents.
     pub alone: Duration,
+    /// The same of workers whose users others take over when they are lost; they end in a hurry then.
+    pub alone_redistributed: Duration,
+    /// How long after a worker was lost its load has surely ended: its time alone, and ending in a hurry. Then others may have
+    /// its users.
+    pub handover: Duration,
     /// How long a run waits, once it is its turn, for workers that can hold its users.
     pub queue: Duration,
     /// How long agents may take to answer a Prepare. All attempts of a run together may take three times that.
@@ -49,6 +54,8 @@ impl Default for Limits {
         Self {
             lease: s(3),
             alone: s(15),
+            alone_redistributed: s(6),
+            handover: s(10),
             queue: s(60),
             prepare: s(30),
             recall: s(2),

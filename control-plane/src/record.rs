@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use measure::Timestamp;
 use measure::clock::wall_clock;
-use proto::control::{AgentOrder, Prepare, Start, Stop, SubmitRequest, agent_order};
-use proto::telemetry::{CloseRequest, NoteRequest, OpenRequest};
+use proto::control::{Adopt, AgentOrder, Prepare, Start, Stop, SubmitRequest, agent_order};
+use proto::telemetry::{CloseRequest, Gap, NoteRequest, OpenRequest};
 use tokio::sync::mpsc;
 
 use crate::courier::Errand;
@@ -80,7 +80,7 @@ impl Record {
             name: name.clone(),
             state: m.state.word().to_owned(),
             users_connected: m.connected,
-            users_planned: m.share.users,
+            users_planned: run.users_of(name),
             silent_s: fleet.agents().get(name).map_or(0.0, |a| now.since(a.heard).as_secs_f64()),
         };
         RunView {
@@ -135,15 +135,19 @@ impl Record {
     /// An order for an agent, with all that it needs.
     pub(crate) fn order(&self, run: String, order: Order, data_plane: &str) -> AgentOrder {
         let order = match order {
-            Order::Prepare { index, count } => agent_order::Order::Prepare(Prepare {
+            Order::Prepare { index, count, alone } => agent_order::Order::Prepare(Prepare {
                 run,
                 scenario: self.request.scenario.clone(),
                 shard_index: index,
                 shard_count: count,
                 target: self.request.target.clone(),
                 data_plane: data_plane.to_owned(),
+                alone_ms: alone.map_or(0, |alone| u32::try_from(alone.as_millis()).unwrap_or(u32::MAX)),
                 rehearsal_speed: self.request.rehearsal_speed,
             }),
+            Order::Adopt { index, count, of } => {
+                agent_order::Order::Adopt(Adopt { run, shard_index: index, shard_count: count, lost_count: of })
+            }
             Order::Start(at) => agent_order::Order::Start(Start { run, at_ns: at.as_nanos() }),
             Order::Stop(reason) => agent_order::Order::Stop(Stop { run, reason }),
         };
@@ -182,6 +186,7 @@ pub(crate) fn close_request(run: &str, closing: &Closing, goodbye: Duration) -> 
         lost_sources: closing.lost.clone(),
         invalid_reasons: closing.invalid.clone(),
         allowed_losses: closing.allowed.clone(),
+        gaps: closing.gaps.iter().map(|g| Gap { users: g.users, since_ns: g.since, until_ns: g.until }).collect(),
         interrupted: closing.interrupted,
         ended_ns: closing.ended.as_nanos(),
         wait_ms: u32::try_from(goodbye.as_millis()).unwrap_or(u32::MAX),

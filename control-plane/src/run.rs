@@ -11,6 +11,7 @@
 
 mod event;
 mod finish;
+mod handover;
 mod plan;
 mod prepare;
 mod saved;
@@ -21,12 +22,13 @@ use std::time::Duration;
 use measure::Timestamp;
 
 pub use event::{
-    AgentEvent, Began, Closing, Effect, Event, Happening, Judgement, Order, Outcome, Position, Verdict, kind,
+    AgentEvent, Began, Closing, Effect, Event, Gap, Happening, Judgement, Order, Outcome, Position, Verdict, kind,
 };
 pub use plan::{Candidate, Kind, OnLoss, Phase, Plan, Share, choose, users_of_shard};
 pub use saved::Saved;
 
 use crate::limits::Limits;
+use handover::Handover;
 
 /// Happenings that a run keeps; later ones are dropped, but for the last.
 const HAPPENINGS_MAX: usize = 10_000;
@@ -184,6 +186,10 @@ pub struct Run {
     allowed: Vec<String>,
     /// Users that were lost with their workers.
     lost_users: u64,
+    /// Users that are handed from a lost worker to others, in the order of the losses.
+    handovers: Vec<Handover>,
+    /// Who was without a worker for how long, once the load is over.
+    gaps: Vec<Gap>,
     happenings: Vec<Happening>,
     judgement: Option<Judgement>,
     verdict: Option<Verdict>,
@@ -215,6 +221,8 @@ impl Run {
             invalid: Vec::new(),
             allowed: Vec::new(),
             lost_users: 0,
+            handovers: Vec::new(),
+            gaps: Vec::new(),
             happenings: Vec::new(),
             judgement: None,
             verdict: None,
@@ -267,7 +275,8 @@ impl Run {
             State::Running => self.start.map(|start| {
                 let next = self.phase.map_or(0, |i| i + 1);
                 let phase = self.plan.phases.get(next).map_or(self.plan.duration, |p| p.start);
-                start + phase.min(self.plan.duration)
+                let next = start + phase.min(self.plan.duration);
+                self.handover_at().map_or(next, |at| at.min(next))
             }),
             State::Ended => None,
         }
@@ -275,6 +284,7 @@ impl Run {
 
     fn pass_time(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         self.enter_phases(now, out);
+        self.hand_over(now, out);
         match self.state {
             State::Queued { turn: Turn::First | Turn::Alone(_), .. } if self.fresh => {
                 self.try_plan(now, out);
@@ -331,8 +341,9 @@ impl Run {
             (State::Preparing { .. } | State::Recalling { .. }, event) => self.left_early(now, name, event, out),
             (_, AgentEvent::Ready) => {}
             (_, AgentEvent::Finished(error)) => self.finished(now, name, error, out),
-            (_, AgentEvent::Refused(why)) => self.lost(now, name, &format!("refused to go on: {why}"), out),
-            (_, AgentEvent::Lost(why)) => self.lost(now, name, &why, out),
+            (_, AgentEvent::Adopted { index, count, error }) => self.adopted(now, name, (index, count), error, out),
+            (_, AgentEvent::Refused(why)) => self.lost(now, name, &format!("refused to go on: {why}"), now, out),
+            (_, AgentEvent::Lost { why, heard }) => self.lost(now, name, &why, heard, out),
         }
     }
 

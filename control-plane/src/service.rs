@@ -170,6 +170,10 @@ async fn listen(director: Handle, mut reports: Streaming<AgentReport>, orders: m
                 Some((p.run, AgentEvent::Progress(p.users_connected, began)))
             }
             Some(Report::Finished(f)) => Some((f.run, AgentEvent::Finished(Some(f.error).filter(|e| !e.is_empty())))),
+            Some(Report::Adopted(a)) => {
+                let error = Some(a.error).filter(|e| !e.is_empty());
+                Some((a.run, AgentEvent::Adopted { index: a.shard_index, count: a.shard_count, error }))
+            }
             Some(Report::Hello(_) | Report::Heartbeat(_)) | None => None,
         };
         if director.tell(Command::Report(connection, report)).await.is_err() {

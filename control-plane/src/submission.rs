@@ -27,6 +27,7 @@ pub(crate) fn plan_of(submitted: &proto::control::Scenario) -> Result<Plan, Stri
             WorkerLoss::Continue => OnLoss::Continue,
             WorkerLoss::AtMost(share) => OnLoss::AtMost(share),
             WorkerLoss::Abort => OnLoss::Abort,
+            WorkerLoss::Redistribute => OnLoss::Redistribute,
         },
         workers: 0,
         // Canaries need somebody who runs them.

@@ -68,6 +68,9 @@ pub struct ShipperConfig {
     pub simulated: bool,
 }
 
+/// Recorders that came later.
+type Added = Arc<Mutex<Vec<SharedRecorder>>>;
+
 /// What waits for the data plane, shared by the task that samples and the one that ships.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -129,6 +132,8 @@ pub struct Shipper {
     /// Told when the last interval has been taken.
     sampling: oneshot::Receiver<()>,
     stop_sampling: CancellationToken,
+    /// What the first source records into beside what it began with.
+    added: Added,
     /// Ends both tasks when the shipper is dropped.
     _all: DropGuard,
 }
@@ -154,8 +159,14 @@ impl Shipper {
         tokio::spawn(async move {
             tokio::select! { () = shipping => {}, () = ended.cancelled() => {} }
         });
-        let sampling = modestly(sample(config, clock, shared.clone(), stop_sampling.clone()));
-        Self { shared, hellos, keep, sampling, stop_sampling, _all: all.drop_guard() }
+        let added = Added::default();
+        let sampling = modestly(sample(config, clock, shared.clone(), added.clone(), stop_sampling.clone()));
+        Self { shared, hellos, keep, sampling, stop_sampling, added, _all: all.drop_guard() }
+    }
+
+    /// Takes what these record from now on with the first source's intervals.
+    pub fn add(&self, recorders: Vec<SharedRecorder>) {
+        self.added.lock().unwrap_or_else(PoisonError::into_inner).extend(recorders);
     }
 
     /// Takes the last, partial interval, says goodbye, and waits until the data plane has everything.
@@ -256,9 +267,13 @@ fn hello(run: &str, source: &Source, machine: &str) -> SourceHello {
     }
 }
 
-async fn sample(config: ShipperConfig, clock: Clock, shared: Arc<Shared>, stop: CancellationToken) {
+async fn sample(config: ShipperConfig, clock: Clock, shared: Arc<Shared>, added: Added, stop: CancellationToken) {
     let mut takers: Vec<Taker> = config.sources.into_iter().map(|s| Taker::new(s, config.start, clock.now())).collect();
     let mut take_all = |now: Timestamp, known: &Known| {
+        let added = std::mem::take(&mut *added.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(first) = takers.first_mut() {
+            first.source.recorders.extend(added);
+        }
         for (index, taker) in takers.iter_mut().enumerate() {
             let interval = taker.take(now, known);
             shared.ledger().seal(index, interval);

@@ -130,6 +130,6 @@ impl Work for Watcher {
             stopping.abort();
             shipped
         };
-        Ok(Running { outcome: outcome.boxed(), progress: Box::new(|| (0, 0)), began: Box::new(|| None) })
+        Ok(Running { outcome: outcome.boxed(), progress: Box::new(|| (0, 0)), began: Box::new(|| None), adopt: None })
     }
 }

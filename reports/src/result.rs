@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 mod events;
+mod gaps;
 mod rehearsed;
 
 pub use events::{
     ByEvent, EVENTS_VERSION, Example, Examples, FanoutInfo, Lacking, MISSED_MAX, MessageCounts, MissedEvent,
 };
+pub use gaps::GapInfo;
 pub use rehearsed::Rehearsed;
 
 /// The version of the format; readers refuse another.
@@ -46,6 +48,8 @@ pub struct RunResult {
     pub command: String,
     /// Users planned and reached.
     pub users: UserCounts,
+    /// Users whose worker was lost, until others took them over.
+    pub gaps: Vec<GapInfo>,
     /// Events with a sequence number: what users should have got and what they got.
     pub completeness: Completeness,
     /// The same by cohort.

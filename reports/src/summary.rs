@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use measure::{Cohort, Counter, Interval, Metric};
-use proto::telemetry::{CloseRequest, OpenRequest};
+use proto::telemetry::{CloseRequest, Gap, OpenRequest};
 use wire::Stamp;
 
 use crate::latency::{by_metric, numbers};
 use crate::result::{
-    Completeness, EventInfo, FanoutInfo, Latency, Outcome, PhaseSpan, Rehearsed, RunResult, SCHEMA, ScenarioInfo,
-    SlowMessage, UserCounts, VerdictInfo,
+    Completeness, EventInfo, FanoutInfo, GapInfo, Latency, Outcome, PhaseSpan, Rehearsed, RunResult, SCHEMA,
+    ScenarioInfo, SlowMessage, UserCounts, VerdictInfo,
 };
 use crate::run::RunState;
+use crate::source::Source;
 use crate::{by_event, clocks, doubts, hosts, lacking, sources, thresholds, timeline, verdict};
 
 /// Metrics that are named in every result, measured or not, because scripts rely on them.
@@ -56,8 +57,13 @@ fn measured(run: &RunState, close: Option<&CloseRequest>) -> RunResult {
             planned: scenario.users(),
             connected_max: timeline.users_connected.iter().copied().max().unwrap_or(0),
         },
-        completeness: completeness(&run.totals, None),
-        completeness_by_cohort: cohorts(run, |c| completeness(&run.totals, Some(c))),
+        gaps: close.map(|close| gaps(run, close)).unwrap_or_default(),
+        completeness: settled(run, close, completeness(&run.totals, None), open_visits(run)),
+        completeness_by_cohort: cohorts(run, |c| {
+            let counted = completeness(&run.totals, Some(c));
+            // Sources don't tell cohorts apart: of visits that have ended, what was not lost was delivered.
+            settled(run, close, counted, (counted.delivered + counted.lost).saturating_sub(counted.expected))
+        }),
         metrics: metrics(run),
         metrics_by_cohort: cohorts(run, |c| metrics_of(run, c)),
         counters: counters(run),
@@ -79,6 +85,12 @@ fn measured(run: &RunState, close: Option<&CloseRequest>) -> RunResult {
     result.fanout = lacking::lacking(run, &result.sources);
     result.doubts = doubts::doubts(run, &result);
     result
+}
+
+fn gaps(run: &RunState, close: &CloseRequest) -> Vec<GapInfo> {
+    let info =
+        |gap: &Gap| GapInfo { users: gap.users, from_s: run.told_at(gap.since_ns), to_s: run.told_at(gap.until_ns) };
+    close.gaps.iter().map(info).collect()
 }
 
 fn scenario_info(run: &RunState) -> ScenarioInfo {
@@ -122,6 +134,27 @@ fn completeness(totals: &Interval, cohort: Option<Cohort>) -> Completeness {
         duplicated: count(Counter::Duplicated),
         reordered: count(Counter::Reordered),
     }
+}
+
+/// The account of a run that is over, of visits that have ended alone. What a lost worker's users had got on visits that never
+/// did is in no account: nobody knows what else they should have got.
+fn settled(run: &RunState, close: Option<&CloseRequest>, counted: Completeness, open: u64) -> Completeness {
+    let over = close.is_some() && lost_workers(run).next().is_some();
+    Completeness { delivered: counted.delivered - if over { open.min(counted.delivered) } else { 0 }, ..counted }
+}
+
+fn lost_workers(run: &RunState) -> impl Iterator<Item = &Source> {
+    run.sources.iter().filter(|source| source.is_worker() && source.goodbye.is_none())
+}
+
+/// What the lost workers' users had got on visits that never ended: of a visit that has, all is expected that was delivered or
+/// lost.
+fn open_visits(run: &RunState) -> u64 {
+    let of = |source: &Source, counter: Counter| source.by_name.get(counter.name()).copied().unwrap_or(0);
+    let open = |source: &Source| {
+        (of(source, Counter::Delivered) + of(source, Counter::Lost)).saturating_sub(of(source, Counter::Expected))
+    };
+    lost_workers(run).map(open).sum()
 }
 
 /// A value for each cohort by its name.
@@ -186,4 +219,30 @@ fn slowest(run: &RunState) -> Vec<SlowMessage> {
         }
     };
     run.fanout.slowest().iter().map(info).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use measure::{Counter, Interval};
+
+    use crate::testing::{healthy, result, run_of};
+
+    #[test]
+    fn what_a_lost_workers_users_had_got_on_open_visits_is_in_no_account() {
+        let open = |_| {
+            let mut interval = healthy();
+            interval.counters.retain(|key, _| key.counter != Counter::Expected);
+            interval
+        };
+        let seconds = [(0..10).map(|_| healthy()).collect(), (0..10).map(open).collect::<Vec<Interval>>()];
+        let mut run = run_of("  - lost: count == 0\n", seconds);
+        let counted = result(&run).completeness;
+        assert_eq!((counted.expected, counted.delivered), (500, 1_000), "both said goodbye: this is told as it is");
+        run.sources[1].goodbye = None;
+        let told = result(&run);
+        for account in [told.completeness, told.completeness_by_cohort["fans"]] {
+            assert_eq!((account.expected, account.delivered, account.lost), (500, 500, 0));
+        }
+        assert_eq!(told.counters["delivered"], 1_000, "what was counted stands where counts stand");
+    }
 }

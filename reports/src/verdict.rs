@@ -33,7 +33,7 @@ pub(crate) fn judge(run: &RunState, result: &RunResult, close: &CloseRequest) ->
         None => {}
     }
     failed.extend(unsettled(run));
-    for shortfall in reached::sends(run, close) {
+    for shortfall in reached::sends(run, &result.gaps, close) {
         match shortfall {
             Shortfall::OfTheTarget(reason) => failed.push(reason),
             Shortfall::OfTheGenerator(reason) => invalid.push(reason),

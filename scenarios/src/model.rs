@@ -236,6 +236,9 @@ pub enum WorkerLoss {
     /// The run goes on, and is as valid as without the loss, while at most this share of its users is lost; with more it
     /// stops, and is invalid.
     AtMost(f64),
+    /// The workers that are left take its users over, as soon as its own load has surely ended. The run is as valid as
+    /// without the loss, and says what nobody saw and did until then; where they have no room, it is invalid.
+    Redistribute,
 }
 
 /// A condition that the run must meet.

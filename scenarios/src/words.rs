@@ -197,10 +197,13 @@ impl Leaf for Address {
 }
 
 words! {
-    /// What a lost worker means: the run goes on without its users, or stops; either way it is invalid.
+    /// What a lost worker means: the run goes on without its users, or stops, and is invalid either way; or others take its
+    /// users over, and their gap is stated.
     LossWord, "an answer to a lost worker";
     /// Go on.
     "continue" => Continue;
+    /// Hand its users to the other workers.
+    "redistribute" => Redistribute;
     /// Stop.
     "abort" => Abort;
 }

@@ -23,7 +23,7 @@ impl Load {
     pub(crate) fn due(self: &Rc<Self>, due: &Due) {
         let at = self.instant(due.at);
         match due.work.clone() {
-            Work::Join { user, cohort, .. } => {
+            Work::Join { user, cohort, .. } | Work::Return { user, cohort } => {
                 self.planned(cohort, 1);
                 self.book.started(cohort, at);
                 self.join(user, cohort, at);

@@ -1,7 +1,7 @@
 //! The open loop: what is due when, whatever became of what was due before. No I/O, no clock.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::time::Duration;
 
 use measure::Cohort;
@@ -22,6 +22,8 @@ pub(crate) struct Due {
 pub(crate) enum Work {
     /// Join, for the `visit`-th time (from 0).
     Join { user: u64, cohort: Cohort, visit: u32 },
+    /// Come back after the loss of its worker: it has joined already, and how long it stays is settled.
+    Return { user: u64, cohort: Cohort },
     /// Leave.
     Leave { user: u64, cohort: Cohort, visit: u32 },
     /// An action of the scenario.
@@ -32,7 +34,7 @@ impl Work {
     /// Who joins comes before who acts, at the same instant.
     const fn rank(&self) -> (u8, u64) {
         match self {
-            Self::Join { user, .. } => (0, *user),
+            Self::Join { user, .. } | Self::Return { user, .. } => (0, *user),
             Self::Act { arrival, .. } => (1, arrival.number),
             Self::Leave { user, .. } => (2, *user),
         }
@@ -122,9 +124,39 @@ impl<'a> Driver<'a> {
                     self.push(due.at + away_for, Work::Join { user, cohort, visit: visit + 1 });
                 }
             }
+            Work::Return { .. } => {}
             Work::Act { action, .. } => self.next_arrival(action),
         }
         Some(due)
+    }
+
+    /// Passes over everything that is due until now, without doing it: that is the gap of users who have lost their worker.
+    /// Who should be here returns from then on, each cohort `apart` from one user to the next, and before it would leave.
+    pub(crate) fn take_up(&mut self, now: impl Fn() -> Duration, apart: impl Fn(Cohort, u64) -> Duration) {
+        let mut here = BTreeMap::new();
+        while let Some(due) = self.pop(now()) {
+            match due.work {
+                Work::Join { user, cohort, .. } => drop(here.insert(user, cohort)),
+                Work::Leave { user, .. } => drop(here.remove(&user)),
+                Work::Return { .. } | Work::Act { .. } => {}
+            }
+        }
+        let leaves: HashMap<u64, Duration> = self
+            .queue
+            .iter()
+            .filter_map(|Queued(due)| match due.work {
+                Work::Leave { user, .. } => Some((user, due.at)),
+                _ => None,
+            })
+            .collect();
+        let (from, mut before) = (now(), HashMap::<Cohort, u64>::new());
+        for (user, cohort) in here {
+            let number = before.entry(cohort).or_default();
+            let at = from + apart(cohort, *number);
+            *number += 1;
+            let at = leaves.get(&user).map_or(at, |leaves| at.min(*leaves));
+            self.push(at, Work::Return { user, cohort });
+        }
     }
 
     /// What would be due after the end never is.

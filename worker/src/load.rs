@@ -147,12 +147,12 @@ impl Load {
         self.world.borrow().users.get(local as usize)?.as_ref().map(|seat| read(&seat.user))
     }
 
-    /// Whether a user is away as the scenario has it: what would fall to it then is done by nobody. Who should be back, and
-    /// is not, is not meant.
+    /// Whether a user is away as the scenario has it, or has not returned yet after the loss of its worker: what would fall to
+    /// it then is done by nobody. Who should be back from being away, and is not, is not meant.
     pub(crate) fn is_away(&self, local: Local) -> bool {
         let world = self.world.borrow();
         let seat = world.users.get(local as usize).and_then(Option::as_ref);
-        seat.is_some_and(|seat| seat.user.has_left() && seat.rejoin.is_none())
+        seat.is_none_or(|seat| seat.user.has_left() && seat.rejoin.is_none())
     }
 
     /// All users that have joined at least once.

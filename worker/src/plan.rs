@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::{Api, Endpoint};
 use measure::{Clock, Timestamp};
@@ -11,7 +12,7 @@ use scenarios::{Scenario, Shard};
 use crate::tokens::TokenSource;
 
 /// A prepared run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// The run's id.
     pub run: String,
@@ -33,6 +34,8 @@ pub struct Plan {
     pub sources: Vec<IpAddr>,
     /// Where time comes from.
     pub clock: Clock,
+    /// Its users had another worker, which is lost.
+    pub taken_over: Option<TakenOver>,
 }
 
 impl Plan {
@@ -76,6 +79,24 @@ impl Plan {
     }
 }
 
+/// Users that are taken over in mid-run, since their worker is lost.
+#[derive(Clone, Copy, Debug)]
+pub struct TakenOver {
+    /// The lost shard was one of so many.
+    pub of: u32,
+}
+
+impl TakenOver {
+    /// How long after the first the `number`-th of a cohort's users in `shard`, a part of the lost one, returns: together with
+    /// those of the other parts they are as many a second as the cohort's ramp lets join.
+    pub fn returns_after(self, cohort: &CohortSpec, shard: Shard, number: u64) -> Duration {
+        let parts = f64::from(shard.count) / f64::from(self.of.max(1));
+        // The parts take turns.
+        let turn = f64::from(shard.index / self.of.max(1));
+        Duration::try_from_secs_f64((number as f64 * parts + turn) / cohort.ramp_rate).unwrap_or(Duration::MAX)
+    }
+}
+
 /// When a run starts. What is due follows from `at` on this host's clock alone, at its own rate: a schedule that followed
 /// every new estimate of the run's clock would be late by what was corrected. Stamps say when it was due in run time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -90,7 +111,7 @@ pub struct Start {
 pub type SharedPlan = Arc<Plan>;
 
 /// The API of each endpoint, through pools of the calling thread's own.
-pub fn apis(plan: &Plan, connections: usize, within: std::time::Duration) -> Vec<Api> {
+pub fn apis(plan: &Plan, connections: usize, within: Duration) -> Vec<Api> {
     let pool = |endpoint: &Endpoint| client::http::Http::new(endpoint.clone(), connections, within, plan.clock.clone());
     plan.endpoints.iter().map(|endpoint| Api::new(pool(endpoint), &plan.api_key)).collect()
 }

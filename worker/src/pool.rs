@@ -2,14 +2,14 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
 use agent::{Known, Timer};
 use futures_util::FutureExt as _;
-use measure::{Recorder, SharedRecorder, Timestamp};
+use measure::{Cohort, Recorder, SharedRecorder, Timestamp};
 use tokio::runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
@@ -35,7 +35,6 @@ const GOODBYE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Pool {
     handle: Handle,
-    ends: Vec<oneshot::Receiver<Result<(), String>>>,
 }
 
 /// What can be asked of the threads while they run.
@@ -43,13 +42,62 @@ pub struct Pool {
 pub struct Handle {
     /// Set to stop: how long users may take to settle.
     stop: Arc<watch::Sender<Option<Duration>>>,
+    threads: Arc<Mutex<Threads>>,
+}
+
+#[derive(Debug, Default)]
+struct Threads {
     progress: Vec<Arc<Progress>>,
+    /// Those that have not been waited for.
+    ends: Vec<oneshot::Receiver<Result<(), String>>>,
+    /// All have: there will be no more.
+    closed: bool,
 }
 
 impl Handle {
+    fn threads(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts one thread for each recorder, for the plan's share; they stamp by what is known of the run's clock.
+    ///
+    /// # Errors
+    /// When the run ends, or the system gives no more threads. Those that it did give go on.
+    pub fn add(
+        &self,
+        plan: &SharedPlan,
+        start: Start,
+        known: &watch::Receiver<Known>,
+        recorders: &[SharedRecorder],
+    ) -> io::Result<()> {
+        let mut pool = self.threads();
+        let stopped = self.stop.subscribe();
+        if pool.closed || stopped.borrow().is_some() {
+            return Err(io::Error::other("the run ends here"));
+        }
+        let threads = recorders.len() as u32;
+        for (number, recorder) in (0..threads).zip(recorders) {
+            let progress = Arc::new(Progress::default());
+            let book = Book::new(recorder.clone(), plan.clock.clone(), known.clone());
+            let (plan, shared, stopped) = (Arc::clone(plan), Arc::clone(&progress), stopped.clone());
+            let (ended, end) = oneshot::channel();
+            let work = move || {
+                let shard = plan.share(number, threads);
+                let load = Load::new(plan, start, shard, book, shared);
+                let load = load.map_err(|e| format!("no room for the connections of a thread of users: {e}"));
+                // Nobody may be waiting any more.
+                let _ = ended.send(load.and_then(|load| thread(Rc::new(load), stopped)));
+            };
+            Builder::new().name(format!("users-{number}")).spawn(work)?;
+            pool.progress.push(progress);
+            pool.ends.push(end);
+        }
+        Ok(())
+    }
+
     /// Users that are connected, and that should be.
     pub fn progress(&self) -> (u64, u64) {
-        self.progress.iter().fold((0, 0), |(connected, planned), p| {
+        self.threads().progress.iter().fold((0, 0), |(connected, planned), p| {
             let read = |n: &AtomicI64| n.load(Ordering::Relaxed).max(0).unsigned_abs();
             (connected + read(&p.connected), planned + read(&p.planned))
         })
@@ -57,9 +105,10 @@ impl Handle {
 
     /// When the last thread began with the schedule, on our clock; nothing as long as one has not.
     pub fn began(&self) -> Option<Timestamp> {
-        let began = self.progress.iter().map(|p| p.began.load(Ordering::Relaxed));
+        let threads = self.threads();
+        let began = threads.progress.iter().map(|p| p.began.load(Ordering::Relaxed));
         began.min().filter(|first| *first > 0)?;
-        self.progress.iter().map(|p| Timestamp::from_nanos(p.began.load(Ordering::Relaxed))).max()
+        threads.progress.iter().map(|p| Timestamp::from_nanos(p.began.load(Ordering::Relaxed))).max()
     }
 
     /// Begins nothing more, and lets users settle for at most `within`. Of several calls the shortest counts.
@@ -75,7 +124,7 @@ impl Pool {
         (0..threads).map(|_| SharedRecorder::new(Recorder::new(cohorts, start.at))).collect()
     }
 
-    /// Starts one thread for each recorder; they stamp by what is known of the run's clock.
+    /// Starts one thread for each recorder; see [`Handle::add`].
     ///
     /// # Errors
     /// When the system gives no more threads.
@@ -85,26 +134,9 @@ impl Pool {
         known: &watch::Receiver<Known>,
         recorders: &[SharedRecorder],
     ) -> io::Result<Self> {
-        let (stop, stopped) = watch::channel(None);
-        let mut pool = Self { handle: Handle { stop: Arc::new(stop), progress: Vec::new() }, ends: Vec::new() };
-        let threads = recorders.len() as u32;
-        for (number, recorder) in (0..threads).zip(recorders) {
-            let progress = Arc::new(Progress::default());
-            let book = Book::new(recorder.clone(), plan.clock.clone(), known.clone());
-            let (plan, shared, stopped) = (Arc::clone(plan), Arc::clone(&progress), stopped.clone());
-            let (ended, end) = oneshot::channel();
-            let work = move || {
-                let shard = plan.share(number, threads);
-                let load = Load::new(plan, start, shard, book, shared);
-                let load = load.map_err(|e| format!("no room for the connections of a thread of users: {e}"));
-                // Nobody may be waiting any more.
-                let _ = ended.send(load.and_then(|load| thread(Rc::new(load), stopped)));
-            };
-            Builder::new().name(format!("users-{number}")).spawn(work)?;
-            pool.handle.progress.push(progress);
-            pool.ends.push(end);
-        }
-        Ok(pool)
+        let handle = Handle { stop: Arc::new(watch::Sender::new(None)), threads: Arc::default() };
+        handle.add(plan, start, known, recorders)?;
+        Ok(Self { handle })
     }
 
     /// For whoever watches over the threads.
@@ -117,12 +149,16 @@ impl Pool {
     /// # Errors
     /// In words, what went wrong in a thread.
     pub async fn finished(&mut self) -> Result<(), String> {
-        while let Some(end) = self.ends.last_mut() {
-            let ended = end.await.unwrap_or_else(|_| Err("a thread of users ended unexpectedly".into()));
-            self.ends.pop();
-            ended?;
+        loop {
+            // Held for a moment only: others may be added while this one is waited for.
+            let next = {
+                let mut threads = self.handle.threads();
+                threads.closed = threads.ends.is_empty();
+                threads.ends.pop()
+            };
+            let Some(end) = next else { return Ok(()) };
+            end.await.unwrap_or_else(|_| Err("a thread of users ended unexpectedly".into()))?;
         }
-        Ok(())
     }
 }
 
@@ -160,6 +196,12 @@ async fn drive(load: &Rc<Load>, stop: &mut watch::Receiver<Option<Duration>>) ->
     tokio::select! {
         woken = timer.until(load.start.at) => woken?,
         _ = stop.changed() => return Ok(()),
+    }
+    if let Some(taken) = load.plan.taken_over {
+        let apart = |cohort: Cohort, number| {
+            taken.returns_after(&load.plan.scenario.cohorts[usize::from(cohort)], load.shard, number)
+        };
+        driver.take_up(|| load.book.now().since(load.start.at), apart);
     }
     load.begins();
     loop {

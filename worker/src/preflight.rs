@@ -11,7 +11,7 @@ use scenarios::{Scenario, Shard, Source};
 
 use crate::load::{WITHIN, caller};
 use crate::machine::{Machine, OTHER_FILES, POLLED_BYTES, TLS_BYTES, USER_BYTES, calls_a_thread};
-use crate::plan::{Plan, SharedPlan, apis};
+use crate::plan::{Plan, SharedPlan, TakenOver, apis};
 use crate::sources;
 use crate::tokens::TokenSource;
 
@@ -91,6 +91,7 @@ async fn plan(order: pb::Prepare, calls: u64, clock: &Clock) -> Result<Plan, Str
         calls,
         sources: Vec::new(),
         clock: clock.clone(),
+        taken_over: None,
     })
 }
 
@@ -140,6 +141,34 @@ fn fits(plan: &Plan, machine: &Machine, threads: u32) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// A share of a run, and the threads that hold it.
+pub(crate) type Held = (SharedPlan, u32);
+
+/// The plan of another shard of the run whose shares are `held`, our own first, if there is room for it beside them.
+///
+/// # Errors
+/// Why not, in words.
+pub(crate) fn adopt(order: &pb::Adopt, held: &[Held], machine: &Machine) -> Result<Held, String> {
+    let (own, own_threads) = held.first().ok_or("it has no users of its own")?;
+    let shard = Shard::new(order.shard_index, order.shard_count).map_err(|e| e.to_string())?;
+    let taken_over = Some(TakenOver { of: order.lost_count });
+    let mut plan = Plan { shard, taken_over, ..(**own).clone() };
+    // As crowded as our own users' threads.
+    let threads = (plan.users() * u64::from(*own_threads)).div_ceil(own.users().max(1));
+    let threads = threads.clamp(1, u64::from(*own_threads)) as u32;
+    let targets = plan.endpoints.len() as u64;
+    let files: u64 = held.iter().map(|(p, threads)| p.users() + u64::from(*threads) * targets * p.calls).sum();
+    let ports: u64 = held.iter().map(|(p, _)| busiest(p)).sum();
+    let left = Machine {
+        open_files: machine.open_files.saturating_sub(files),
+        ports: machine.ports.saturating_sub(ports),
+        ..machine.clone()
+    };
+    plan.calls = calls_a_thread(left.open_files, u64::from(threads) * targets).min(own.calls);
+    fits(&plan, &left, threads).map_err(|why| format!("beside the users that it has there is no room: {why}"))?;
+    Ok((Arc::new(plan), threads))
 }
 
 /// The most users that connect from one source address to one target.
@@ -195,6 +224,7 @@ mod tests {
             calls: calls_a_thread(1_000, 2),
             sources: Vec::new(),
             clock: Clock::System,
+            taken_over: None,
         }
     }
 
@@ -234,6 +264,23 @@ mod tests {
         let mut secret = plan_of(1_000);
         secret.endpoints = vec![Endpoint::parse("wss://127.0.0.1:1").unwrap()];
         assert!(fits(&secret, &small, 2).unwrap_err().contains("13 MiB (14 KiB each)"));
+    }
+
+    #[test]
+    fn users_are_taken_over_where_there_is_room_beside_those_that_are_there() {
+        let machine = Machine { open_files: 950, available: 1 << 34, ports: 28_232, ..Machine::default() };
+        let own = Plan { shard: Shard { index: 0, count: 3 }, ..plan_of(1_200) };
+        let mut held = vec![(Arc::new(own), 2)];
+        let order = |shard_index| pb::Adopt { shard_index, shard_count: 6, lost_count: 3, ..pb::Adopt::default() };
+        let (first, threads) = adopt(&order(1), &held, &machine).unwrap();
+        assert_eq!((first.users(), threads), (200, 1), "half of a third, as crowded as the 400");
+        held.push((first, threads));
+        let refused = adopt(&order(4), &held, &machine).unwrap_err();
+        assert!(refused.contains("no room: 200 users need") && refused.contains("open files"), "{refused}");
+        let roomy = Machine { open_files: 10_000, ports: 700, ..machine.clone() };
+        assert!(adopt(&order(4), &held, &roomy).unwrap_err().contains("local ports"));
+        assert!(adopt(&order(4), &held, &Machine { ports: 1_000, ..roomy }).is_ok());
+        assert!(adopt(&pb::Adopt::default(), &held, &machine).is_err(), "no shard");
     }
 
     #[tokio::test]

@@ -167,6 +167,7 @@ mod tests {
             calls: 4,
             sources: Vec::new(),
             clock: Clock::System,
+            taken_over: None,
         });
         let recorder = SharedRecorder::new(Recorder::new(1, Clock::System.now()));
         let book = Book::new(recorder, Clock::System, tokio::sync::watch::channel(agent::Known::default()).1);

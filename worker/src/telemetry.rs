@@ -35,6 +35,9 @@ pub trait Telemetry: Send + Sync + 'static {
 
 /// One run's shipping.
 pub trait Session: Send + 'static {
+    /// Takes and ships what these record from now on, too, as the same source's.
+    fn add(&self, recorders: Vec<SharedRecorder>);
+
     /// Takes the last interval, ships everything, says goodbye, and waits at most `within` until all is acknowledged.
     /// Its error says in words what could not be shipped.
     fn finish(self: Box<Self>, within: Duration) -> BoxFuture<'static, Result<(), String>>;

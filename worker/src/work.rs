@@ -2,21 +2,23 @@
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use agent::{Begin, Ending, Haste, Running, Work};
+use agent::{Adopts, Begin, Ending, Haste, Known, Running, Work};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use measure::Clock;
-use proto::control::Prepare;
+use measure::{Clock, Recorder, SharedRecorder};
+use proto::control::{Adopt, Prepare};
+use tokio::sync::watch;
 use tracing::info;
 
 use crate::machine::Machine;
 use crate::plan::{SharedPlan, Start};
-use crate::pool::Pool;
-use crate::preflight;
-use crate::telemetry::{RunInfo, Telemetry};
+use crate::pool::{Handle, Pool};
+use crate::preflight::{self, Held};
+use crate::telemetry::{RunInfo, Session, Telemetry};
 
 /// How long shipping may take after a run: the data plane may be away for a while.
 const SHIP: Duration = Duration::from_secs(30);
@@ -61,11 +63,20 @@ impl Work for Users {
                 source: begin.source,
                 data_plane,
                 start,
-                known: begin.known,
+                known: begin.known.clone(),
                 length: plan.scenario.timeline().end,
             },
             recorders,
         );
+        let session = Arc::new(Mutex::new(Some(session)));
+        let adopt = Adopting {
+            held: vec![(plan, self.threads)],
+            sources: self.machine.sources.clone(),
+            start,
+            known: begin.known,
+            pool: pool.handle(),
+            session: Arc::clone(&session),
+        };
         let (handle, ending) = (pool.handle(), begin.ending);
         let (progress, began) = (pool.handle(), pool.handle());
         let outcome = async move {
@@ -81,7 +92,12 @@ impl Work for Users {
                 ran = pool.finished() => ran,
                 never = stop => match never {},
             };
-            let shipped = session.finish(ship_within(&ending)).await;
+            let session = session.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let shipped = match session {
+                Some(session) => session.finish(ship_within(&ending)).await,
+                // Nobody else takes it.
+                None => Ok(()),
+            };
             let errors: Vec<_> = [ran, shipped].into_iter().filter_map(Result::err).collect();
             if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
         };
@@ -89,6 +105,51 @@ impl Work for Users {
             outcome: outcome.boxed(),
             progress: Box::new(move || progress.progress()),
             began: Box::new(move || began.began()),
+            adopt: Some(adopt.into()),
         })
+    }
+}
+
+/// What it takes to take users over while a run goes on.
+struct Adopting {
+    /// What the worker has of the run: its own share first.
+    held: Vec<Held>,
+    sources: Vec<IpAddr>,
+    start: Start,
+    known: watch::Receiver<Known>,
+    pool: Handle,
+    /// Taken when the run is over.
+    session: Arc<Mutex<Option<Box<dyn Session>>>>,
+}
+
+impl Adopting {
+    fn adopt(&mut self, order: &Adopt) -> Result<(), String> {
+        if self
+            .held
+            .iter()
+            .any(|(plan, _)| plan.shard.index == order.shard_index && plan.shard.count == order.shard_count)
+        {
+            // The answer did not arrive.
+            return Ok(());
+        }
+        let machine = Machine { sources: self.sources.clone(), ..Machine::look() };
+        let (plan, threads) = preflight::adopt(order, &self.held, &machine)?;
+        let (cohorts, now) = (plan.scenario.cohorts.len(), plan.clock.now());
+        let recorders: Vec<_> = (0..threads).map(|_| SharedRecorder::new(Recorder::new(cohorts, now))).collect();
+        match self.session.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            // Before anything is recorded.
+            Some(session) => session.add(recorders.clone()),
+            None => return Err("the run is over here".into()),
+        }
+        self.pool.add(&plan, self.start, &self.known, &recorders).map_err(|error| error.to_string())?;
+        info!(run = plan.run, users = plan.users(), threads, "users are taken over");
+        self.held.push((plan, threads));
+        Ok(())
+    }
+}
+
+impl From<Adopting> for Adopts {
+    fn from(mut adopting: Adopting) -> Self {
+        Box::new(move |order| adopting.adopt(order))
     }
 }

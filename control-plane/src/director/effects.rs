@@ -45,6 +45,7 @@ impl Director {
                 self.send(connection, agent_order::Order::Rejected(Rejected { reason }));
                 self.streams.remove(&connection);
             }
+            Output::Cut(connection) => drop(self.streams.remove(&connection)),
             Output::Leave(connection) => {
                 let reason = "it was drained".to_owned();
                 self.send(connection, agent_order::Order::Leave(proto::control::Leave { reason }));

@@ -1,6 +1,9 @@
 //! What happens to a run, and what it wants done.
 
+use std::time::Duration;
+
 use measure::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,8 +89,22 @@ pub enum AgentEvent {
     Progress(u64, Option<Began>),
     /// It is done; with an error, or none.
     Finished(Option<String>),
-    /// Its lease ran out, or it left; why, in words.
-    Lost(String),
+    /// It has taken a shard of a lost worker over, or can't, with the reason.
+    Adopted {
+        /// Which shard …
+        index: u32,
+        /// … of how many.
+        count: u32,
+        /// Why not.
+        error: Option<String>,
+    },
+    /// Its lease ran out, or it left.
+    Lost {
+        /// Why, in words.
+        why: String,
+        /// When it was heard last.
+        heard: Timestamp,
+    },
 }
 
 /// How a run went, as the data plane sees it.
@@ -157,6 +174,17 @@ pub enum Order {
         index: u32,
         /// … of how many.
         count: u32,
+        /// Others take its users over when it is lost: it may go on alone for this long only.
+        alone: Option<Duration>,
+    },
+    /// Take the users of a lost worker's shard over.
+    Adopt {
+        /// Which shard …
+        index: u32,
+        /// … of how many.
+        count: u32,
+        /// The lost one was one of so many.
+        of: u32,
     },
     /// Begin at this instant of the control plane's clock.
     Start(Timestamp),
@@ -173,12 +201,25 @@ pub struct Closing {
     pub invalid: Vec<String>,
     /// Losses that the scenario allows.
     pub allowed: Vec<String>,
+    /// Users that were without a worker for a while.
+    pub gaps: Vec<Gap>,
     /// It was stopped by its user.
     pub interrupted: bool,
     /// When its last agent ended.
     pub ended: Timestamp,
     /// Until when the answer is waited for.
     pub until: Timestamp,
+}
+
+/// Users that were without a worker, in nanoseconds of the control plane's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// How many.
+    pub users: u64,
+    /// When their worker was heard last.
+    pub since: u64,
+    /// When others had them, or the load was over.
+    pub until: u64,
 }
 
 /// A line in the story of a run.
@@ -210,6 +251,8 @@ pub mod kind {
     pub const REFUSED: &str = "refused";
     /// A worker is gone.
     pub const WORKER_LOST: &str = "worker_lost";
+    /// A lost worker's users were handed to others, as far as these could take them.
+    pub const HANDED_OVER: &str = "handed_over";
     /// A probe is gone.
     pub const PROBE_LOST: &str = "probe_lost";
     /// An agent went on after the planned end and was told to stop.
@@ -235,7 +278,7 @@ pub mod kind {
     /// The run has ended.
     pub const ENDED: &str = "ended";
 
-    const ALL: [&str; 20] = [
+    const ALL: [&str; 21] = [
         WAITING,
         BESIDE,
         PREPARING,
@@ -244,6 +287,7 @@ pub mod kind {
         PHASE,
         REFUSED,
         WORKER_LOST,
+        HANDED_OVER,
         PROBE_LOST,
         OVERRUN,
         AGENT_FAILED,

@@ -83,14 +83,14 @@ impl Run {
         }
         let why = format!("it did not say within {} s that it is done", self.drain_limit().as_secs());
         for name in late {
-            self.lost(now, &name, &why, out);
+            self.lost(now, &name, &why, now, out);
         }
     }
 
     pub(super) fn finished(&mut self, now: Timestamp, name: &str, error: Option<String>, out: &mut Vec<Effect>) {
         if matches!(self.state, State::Opening { .. }) {
             let why = error.unwrap_or_else(|| "it ended before the start".to_owned());
-            return self.lost(now, name, &why, out);
+            return self.lost(now, name, &why, now, out);
         }
         let Some(member) = self.members.get_mut(name).filter(|m| !m.state.is_over()) else { return };
         member.state = MemberState::Finished;
@@ -99,14 +99,20 @@ impl Run {
         let planned_end = self.start.map(|start| start + self.plan.duration);
         let early =
             planned_end.map(|end| end.since(now)).filter(|early| *early > EARLY && self.state == State::Running);
+        let failed = error.is_some();
         let fault = match (error, early) {
             (Some(error), _) => Some(format!("{name} ended with an error: {error}")),
             (None, Some(early)) => Some(format!("{name} ended {:.1} s before the planned end", early.as_secs_f64())),
             (None, None) => None,
         };
         if let Some(text) = fault {
-            let users = member.share.users;
-            let stops = if is_worker {
+            let users = self.users_of(name);
+            let stops = if is_worker && self.hands_over() {
+                // One that says that it is done makes no load any more; one that failed may not know.
+                let due = failed.then(|| now + self.limits.handover);
+                self.orphan(name, text.clone(), now, due);
+                None
+            } else if is_worker {
                 self.count_loss(users, text.clone())
             } else {
                 self.invalid.push(text.clone());
@@ -127,7 +133,8 @@ impl Run {
     fn count_loss(&mut self, users: u64, text: String) -> Option<String> {
         self.lost_users += users;
         match self.plan.on_worker_loss {
-            OnLoss::Continue => {
+            // The load is over, so that there is nothing to hand over.
+            OnLoss::Continue | OnLoss::Redistribute => {
                 self.invalid.push(text);
                 None
             }
@@ -156,15 +163,21 @@ impl Run {
     }
 
     /// A member is gone after all were ready.
-    pub(super) fn lost(&mut self, now: Timestamp, name: &str, why: &str, out: &mut Vec<Effect>) {
+    pub(super) fn lost(&mut self, now: Timestamp, name: &str, why: &str, heard: Timestamp, out: &mut Vec<Effect>) {
         let loss = self.loss_kind(name);
         let Some(member) = self.members.get_mut(name).filter(|m| !m.state.is_over()) else { return };
         member.state = MemberState::Lost;
         member.connected = 0;
-        let (users, agent_kind) = (member.share.users, member.share.agent.kind);
+        let agent_kind = member.share.agent.kind;
+        let users = self.users_of(name);
         let mut text = format!("{name} is lost: {why}");
         let mut stops = None;
-        if agent_kind == Kind::Worker {
+        if agent_kind == Kind::Worker && self.hands_over() {
+            let after = self.limits.handover;
+            self.orphan(name, text.clone(), heard, Some(now + after));
+            let (users, after) = (grouped(users), after.as_secs());
+            text = format!("{text}; its {users} users go to the others in {after} s, when its load has surely ended");
+        } else if agent_kind == Kind::Worker {
             text = format!("{text}; its {} users are gone", grouped(users));
             stops = self.count_loss(users, text.clone());
         } else if self.of_kind(Kind::Probe).filter(|(_, m)| m.state != MemberState::Lost).count()
@@ -198,9 +211,11 @@ impl Run {
         };
         let until = now + patience;
         self.state = State::Reporting { until };
+        self.settle_handovers(now);
         let lost = self.members.iter().filter(|(_, m)| m.state == MemberState::Lost).map(|(n, _)| n.clone()).collect();
-        let (invalid, allowed, interrupted) = (self.invalid.clone(), self.allowed.clone(), self.interrupted);
-        out.push(Effect::Close(Closing { lost, invalid, allowed, interrupted, ended: now, until }));
+        let (invalid, allowed, gaps) = (self.invalid.clone(), self.allowed.clone(), self.gaps.clone());
+        let interrupted = self.interrupted;
+        out.push(Effect::Close(Closing { lost, invalid, allowed, gaps, interrupted, ended: now, until }));
     }
 
     pub(super) fn closed(&mut self, now: Timestamp, judgement: Judgement, out: &mut Vec<Effect>) {

@@ -37,6 +37,8 @@ pub enum OnLoss {
     AtMost(f64),
     /// It stops, and is invalid.
     Abort,
+    /// The other workers take its users over, and the run says who was without a worker for how long.
+    Redistribute,
 }
 
 /// How much faster than real time a rehearsal may be.
@@ -54,6 +56,11 @@ impl Plan {
         }
         if !(1.0..=SPEED_MAX).contains(&speed) {
             return Err(format!("a rehearsal's speed is 1 to {SPEED_MAX}, and not {speed}"));
+        }
+        if self.on_worker_loss == OnLoss::Redistribute {
+            return Err("simulated workers can't take over another's users: rehearse this scenario with \
+                        `--set on_worker_loss=continue`"
+                .to_owned());
         }
         self.duration = self.duration.div_f64(speed);
         for phase in &mut self.phases {

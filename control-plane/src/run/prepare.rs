@@ -6,8 +6,8 @@ use measure::Timestamp;
 
 use super::plan::plural;
 use super::{
-    AgentEvent, Candidate, Effect, Kind, Member, MemberState, Opening, Order, Position, Run, Share, State, Turn,
-    choose, kind,
+    AgentEvent, Candidate, Effect, Kind, Member, MemberState, OnLoss, Opening, Order, Position, Run, Share, State,
+    Turn, choose, kind,
 };
 use crate::limits::Limits;
 
@@ -119,7 +119,9 @@ impl Run {
 
     fn hand_to(&mut self, share: Share, out: &mut Vec<Effect>) {
         let name = share.agent.name.clone();
-        out.push(Effect::Order(name.clone(), Order::Prepare { index: share.index, count: share.count }));
+        let alone = self.plan.on_worker_loss == OnLoss::Redistribute && share.agent.kind == Kind::Worker;
+        let alone = alone.then_some(self.limits.alone_redistributed);
+        out.push(Effect::Order(name.clone(), Order::Prepare { index: share.index, count: share.count, alone }));
         self.members.insert(name, Member { share, state: MemberState::Preparing, connected: 0, began: None });
     }
 
@@ -127,7 +129,7 @@ impl Run {
     pub(super) fn left_early(&mut self, now: Timestamp, name: &str, event: AgentEvent, out: &mut Vec<Effect>) {
         let recalling = matches!(self.state, State::Recalling { .. });
         match event {
-            AgentEvent::Ready | AgentEvent::Progress(..) => return,
+            AgentEvent::Ready | AgentEvent::Progress(..) | AgentEvent::Adopted { .. } => return,
             AgentEvent::Finished(None) if recalling => {
                 if let Some(member) = self.members.get_mut(name) {
                     member.state = MemberState::Finished;
@@ -140,7 +142,7 @@ impl Run {
             AgentEvent::Refused(why) => {
                 self.exclude(now, name, kind::REFUSED, format!("{name} refused its shard: {why}"), out);
             }
-            AgentEvent::Lost(why) => {
+            AgentEvent::Lost { why, .. } => {
                 let kind = self.loss_kind(name);
                 self.exclude(now, name, kind, format!("{name} is lost before the start: {why}"), out);
             }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use measure::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, Happening, Kind, Member, MemberState, Order, Plan, Run, Share, Stage, State, Turn, kind};
+use super::handover::Handover;
+use super::{Effect, Gap, Happening, Kind, Member, MemberState, Order, Plan, Run, Share, Stage, State, Turn, kind};
 use crate::limits::Limits;
 
 /// Where a kept run stands. One that had no start yet begins anew in the queue.
@@ -32,6 +33,10 @@ pub struct Saved {
     invalid: Vec<String>,
     allowed: Vec<String>,
     lost_users: u64,
+    #[serde(default)]
+    handovers: Vec<Handover>,
+    #[serde(default)]
+    gaps: Vec<Gap>,
 }
 
 impl Saved {
@@ -78,6 +83,8 @@ impl Run {
             invalid: self.invalid.clone(),
             allowed: self.allowed.clone(),
             lost_users: self.lost_users,
+            handovers: self.handovers.clone(),
+            gaps: self.gaps.clone(),
         })
     }
 
@@ -101,6 +108,8 @@ impl Run {
             invalid: saved.invalid,
             allowed: saved.allowed,
             lost_users: saved.lost_users,
+            handovers: saved.handovers,
+            gaps: saved.gaps,
             happenings,
             ..Self::new(saved.plan, limits)
         }

@@ -5,6 +5,7 @@
 mod fakes;
 mod faults;
 mod pages;
+mod redistributed;
 mod service;
 mod simulation;
 mod world;

@@ -143,6 +143,10 @@ struct Seen {
     ended: Option<Timestamp>,
     stop: Option<(Timestamp, RunState)>,
     shard_counts: Vec<u32>,
+    /// Whose each user is, once the run has started.
+    owners: BTreeMap<u64, usize>,
+    /// Who said that it is done.
+    finished: BTreeSet<usize>,
     duration: Duration,
 }
 
@@ -192,6 +196,7 @@ impl World {
             let on_worker_loss = match world.rng.chance(30) {
                 true => OnLoss::Abort,
                 false if world.rng.chance(30) => OnLoss::AtMost(0.6),
+                false if world.rng.chance(50) => OnLoss::Redistribute,
                 false => OnLoss::Continue,
             };
             // Some want all workers, some only a few, so that others fit beside them.
@@ -388,6 +393,13 @@ impl World {
             Order::Stop(_) if a.heeds_stop => {
                 a.epoch += 1;
                 report = Some((self.now + Duration::from_millis(20), AgentEvent::Finished(None), None));
+            }
+            Order::Adopt { index, count, .. } => {
+                let (index, count) = (*index, *count);
+                let error = self.rng.chance(self.percent / 4).then(|| "too few files".to_owned());
+                let event = AgentEvent::Adopted { index, count, error };
+                // Some answers get lost: then it is asked again.
+                report = (!self.rng.chance(self.percent)).then(|| (self.now, event, Some(self.agents[i].epoch)));
             }
             Order::Start(_) | Order::Stop(_) => {}
         }

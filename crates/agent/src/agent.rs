@@ -69,7 +69,7 @@ impl<W: Work> Agent<W> {
                     match self.serve(link).await {
                         Parted::Shutdown | Parted::Drained => return Ok(()),
                         Parted::Lost(why, heard) => {
-                            patience = heard + alone;
+                            patience = heard + self.job.alone(alone);
                             why
                         }
                     }
@@ -109,10 +109,7 @@ impl<W: Work> Agent<W> {
             tokio::select! {
                 joined = &mut joining => return Some(joined),
                 () = self.shutdown.cancelled() => return None,
-                () = sleep_until(patience), if self.job.goes_on() => {
-                    warn!("the control plane has been away for too long: stopping the run");
-                    self.job.stop(Haste::Ordinary);
-                }
+                () = sleep_until(patience), if self.job.goes_on() => self.job.stop_alone(),
             }
         }
     }
@@ -124,10 +121,7 @@ impl<W: Work> Agent<W> {
             tokio::select! {
                 () = sleep_until(until) => return true,
                 () = self.shutdown.cancelled() => return false,
-                () = sleep_until(patience), if self.job.goes_on() => {
-                    warn!("the control plane has been away for too long: stopping the run");
-                    self.job.stop(Haste::Ordinary);
-                }
+                () = sleep_until(patience), if self.job.goes_on() => self.job.stop_alone(),
                 report = self.job.ended() => self.keep(report),
             }
         }
@@ -149,6 +143,7 @@ impl<W: Work> Agent<W> {
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let heard = link.heard;
             let report = tokio::select! {
                 order = link.order() => match order {
                     Ok(Order::Leave(leave)) if !self.job.is_running() => {
@@ -169,6 +164,10 @@ impl<W: Work> Agent<W> {
                     return Parted::Shutdown;
                 }
             };
+            // A process that stood still finds what was said meanwhile, and may be taken for lost.
+            if self.job.goes_on() && Instant::now() > heard + self.job.alone(link.alone) {
+                self.job.stop_alone();
+            }
             if let Some(report) = report
                 && !link.say(report.clone()).await
             {
@@ -186,6 +185,10 @@ impl<W: Work> Agent<W> {
                 self.job.prepare(order, link, self.hello.clock_id == link.clock_id)
             }
             Order::Start(start) => self.job.start(&start, &link.agent),
+            Order::Adopt(order) => {
+                info!(run = order.run, shard = order.shard_index, of = order.shard_count, "taking users over");
+                Some(self.job.adopt(&order))
+            }
             Order::Stop(stop) => {
                 info!(run = stop.run, reason = stop.reason, "stopping");
                 self.job.stop_run(&stop.run)

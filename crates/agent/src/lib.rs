@@ -15,7 +15,7 @@ pub use timer::Timer;
 
 use futures_util::future::BoxFuture;
 use measure::{Clock, Timestamp};
-use proto::control::{Hello, Prepare};
+use proto::control::{Adopt, Hello, Prepare};
 use tls::Links;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,12 @@ pub struct Running {
     pub progress: Box<dyn Fn() -> (u64, u64) + Send>,
     /// When its load really began, on our clock; nothing before that, and of who makes none.
     pub began: Box<dyn Fn() -> Option<Timestamp> + Send>,
+    /// Takes a lost worker's users over, if that can be done here. Must return at once.
+    pub adopt: Option<Adopts>,
 }
+
+/// Its error says in words why these users can't be taken.
+pub type Adopts = Box<dyn FnMut(&Adopt) -> Result<(), String> + Send>;
 
 /// How fast a run should end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

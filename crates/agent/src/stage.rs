@@ -1,5 +1,7 @@
 //! The one run that an agent is busy with, from its preparation until everything is shipped.
 
+use std::time::Duration;
+
 use measure::{Clock, Timestamp};
 use proto::control as pb;
 use proto::control::agent_report::Report;
@@ -8,7 +10,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::link::Link;
-use crate::{Begin, Ending, Haste, Known, Running, Work, sync};
+use crate::{Adopts, Begin, Ending, Haste, Known, Running, Work, sync};
 
 enum Stage<P> {
     Idle,
@@ -28,6 +30,7 @@ enum Stage<P> {
         progress: Box<dyn Fn() -> (u64, u64) + Send>,
         began: Box<dyn Fn() -> Option<Timestamp> + Send>,
         known: watch::Receiver<Known>,
+        adopt: Option<Adopts>,
     },
 }
 
@@ -36,11 +39,13 @@ pub(crate) struct Job<W: Work> {
     work: W,
     clock: Clock,
     stage: Stage<W::Prepared>,
+    /// How long the run goes on while nothing is heard, if it has a limit of its own.
+    alone: Option<Duration>,
 }
 
 impl<W: Work> Job<W> {
     pub(crate) fn new(work: W, clock: Clock) -> Self {
-        Self { work, clock, stage: Stage::Idle }
+        Self { work, clock, stage: Stage::Idle, alone: None }
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -68,6 +73,7 @@ impl<W: Work> Job<W> {
             let reason = format!("still busy with the run {busy}");
             return Some(Report::Refused(pb::Refused { run, reason }));
         }
+        self.alone = (order.alone_ms > 0).then(|| Duration::from_millis(order.alone_ms.into()));
         let (prepared, client, clock) = (self.work.prepare(order), link.client.clone(), self.clock.clone());
         let task = tokio::spawn(async move {
             let prepared = prepared.await?;
@@ -103,12 +109,34 @@ impl<W: Work> Job<W> {
             Ok(running) => {
                 info!(run, "starting");
                 let task = tokio::spawn(running.outcome);
-                let Running { progress, began, .. } = running;
-                self.stage = Stage::Running { run, task, ending, progress, began, known };
+                let Running { progress, began, adopt, .. } = running;
+                self.stage = Stage::Running { run, task, ending, progress, began, known, adopt };
                 None
             }
             Err(error) => Some(Report::Finished(pb::Finished { run, error })),
         }
+    }
+
+    /// Takes another shard's users over; the answer.
+    pub(crate) fn adopt(&mut self, order: &pb::Adopt) -> Report {
+        let adopted = match &mut self.stage {
+            Stage::Running { run, adopt: Some(adopt), .. } if *run == order.run => adopt(order),
+            Stage::Running { run, .. } if *run == order.run => Err("it can't take users over".to_owned()),
+            _ => Err("the run does not go on here".to_owned()),
+        };
+        let pb::Adopt { run, shard_index, shard_count, .. } = order.clone();
+        Report::Adopted(pb::Adopted { run, shard_index, shard_count, error: adopted.err().unwrap_or_default() })
+    }
+
+    /// How long the run goes on while nothing is heard: what everybody is told, or its own limit.
+    pub(crate) fn alone(&self, welcome: Duration) -> Duration {
+        self.alone.unwrap_or(welcome)
+    }
+
+    /// Nothing was heard for too long. A run with a limit of its own ends in a hurry: others are to take its users over.
+    pub(crate) fn stop_alone(&mut self) {
+        warn!("the control plane has been away for too long: stopping the run");
+        self.stop(if self.alone.is_some() { Haste::Hurry } else { Haste::Ordinary });
     }
 
     /// Ends the run of this name; an answer at once if it doesn't run yet.

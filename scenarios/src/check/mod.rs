@@ -62,6 +62,7 @@ pub(crate) fn lower(file: &File, root: &Node, base_dir: &Path, errors: &mut Diag
         thresholds: Vec::new(),
         on_worker_loss: match file.on_worker_loss.get() {
             Some(Loss::Word(LossWord::Abort)) => WorkerLoss::Abort,
+            Some(Loss::Word(LossWord::Redistribute)) => WorkerLoss::Redistribute,
             Some(Loss::Word(LossWord::Continue)) | None => WorkerLoss::Continue,
             Some(Loss::Spec(spec)) => match spec.goes_on.get().and_then(|limit| limit.at_most.get()) {
                 Some(at_most) => WorkerLoss::AtMost(at_most.0),

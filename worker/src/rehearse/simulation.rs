@@ -196,6 +196,8 @@ impl<'a> Simulation<'a> {
                 self.started(cohort, self.latency.lag(u16::MAX - 1, user));
                 self.end_visit(user, cohort);
             }
+            // Only of users that are taken over, which simulated workers refuse.
+            Work::Return { .. } => {}
             Work::Act { action, cohort, kind, ref arrival } => {
                 let presence = self.latency.presence(self.scenario, arrival.user, due.at);
                 let nothing = kind == ActionKind::React && !self.service.has_said(arrival.channel);

@@ -64,17 +64,7 @@ impl Work for StandIn {
         };
         let start = Start { at: ours, run_at: begin.at };
         let (end, shard) = (rehearsal.scenario.timeline().end, rehearsal.shard);
-        if let (Some(at), Some(shard)) = (self.config.killed_at, shard) {
-            self.config.losses.add(shard, at);
-            let (killed, wait) = (self.config.killed.clone(), until(&self.clock, ours, at, rehearsal.speed));
-            tokio::spawn(async move {
-                tokio::time::sleep(wait).await;
-                killed.cancel();
-            });
-        }
-        for cut in &self.config.cuts {
-            cuts(self.config.cut.clone(), until(&self.clock, ours, cut.at, rehearsal.speed), cut.lasts);
-        }
+        self.fail(ours, shard, rehearsal.speed);
         let recorder = SharedRecorder::new(Recorder::new(rehearsal.scenario.cohorts.len(), clock.now()));
         let progress = Arc::new(Progress::default());
         let part = Part {
@@ -121,7 +111,26 @@ impl Work for StandIn {
         };
         let read = |n: &AtomicI64| n.load(Ordering::Relaxed).max(0).unsigned_abs();
         let progress = move || (read(&progress.connected), read(&progress.planned));
-        Ok(Running { outcome: outcome.boxed(), progress: Box::new(progress), began: Box::new(began_at(begun)) })
+        let (progress, began) = (Box::new(progress), Box::new(began_at(begun)));
+        // What simulated users see is a function of the shard; `redistribute` is refused in rehearsals.
+        Ok(Running { outcome: outcome.boxed(), progress, began, adopt: None })
+    }
+}
+
+impl StandIn {
+    /// Has happen what fails of this worker, in a run that starts at `start` on our clock.
+    fn fail(&self, start: Timestamp, shard: Option<Shard>, speed: f64) {
+        if let (Some(at), Some(shard)) = (self.config.killed_at, shard) {
+            self.config.losses.add(shard, at);
+            let (killed, wait) = (self.config.killed.clone(), until(&self.clock, start, at, speed));
+            tokio::spawn(async move {
+                tokio::time::sleep(wait).await;
+                killed.cancel();
+            });
+        }
+        for cut in &self.config.cuts {
+            cuts(self.config.cut.clone(), until(&self.clock, start, cut.at, speed), cut.lasts);
+        }
     }
 }
 

@@ -106,22 +106,26 @@ struct Books {
 }
 
 struct Book {
-    recorders: Vec<SharedRecorder>,
+    recorders: Mutex<Vec<SharedRecorder>>,
     shipped: Arc<Mutex<Option<Interval>>>,
 }
 
 impl Telemetry for Books {
     fn begin(&self, run: RunInfo, recorders: Vec<SharedRecorder>) -> Box<dyn Session> {
         *self.begun.lock().unwrap() = Some(run);
-        Box::new(Book { recorders, shipped: Arc::clone(&self.shipped) })
+        Box::new(Book { recorders: Mutex::new(recorders), shipped: Arc::clone(&self.shipped) })
     }
 }
 
 impl Session for Book {
+    fn add(&self, recorders: Vec<SharedRecorder>) {
+        self.recorders.lock().unwrap().extend(recorders);
+    }
+
     fn finish(self: Box<Self>, _within: Duration) -> BoxFuture<'static, Result<(), String>> {
         Box::pin(async move {
             let mut all = Interval::default();
-            self.recorders.iter().for_each(|r| all.merge(&r.take(Clock::System.now())));
+            self.recorders.lock().unwrap().iter().for_each(|r| all.merge(&r.take(Clock::System.now())));
             *self.shipped.lock().unwrap() = Some(all);
             Ok(())
         })
@@ -194,6 +198,7 @@ fn prepare(target: &str, yaml: &str) -> Order {
             ..pb::Target::default()
         }),
         data_plane: "http://127.0.0.1:9".into(),
+        alone_ms: 0,
         rehearsal_speed: 0.0,
     })
 }

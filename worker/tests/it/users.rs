@@ -64,6 +64,7 @@ async fn plan(fake: &Fake, yaml: &str, shard: Shard) -> SharedPlan {
         calls: 32,
         sources: Vec::new(),
         clock: Clock::System,
+        taken_over: None,
     })
 }
 

@@ -18,6 +18,13 @@ impl World {
                 assert!(why.contains(version.as_str()) && why.contains(proto::VERSION), "names both versions: {why}");
                 self.agents[i].connection = None;
             }
+            Output::Cut(connection) => {
+                // It hears nothing more, and dials again if it lives.
+                let i = self.by_connection[&connection];
+                if self.agents[i].connection.take_if(|its| *its == connection).is_some() {
+                    self.after(HEARTBEAT, Action::Join(i));
+                }
+            }
             Output::Leave(connection) => panic!("nobody was drained: {connection}"),
             Output::Order(connection, run, order) => {
                 let i = self.by_connection[&connection];
@@ -83,9 +90,12 @@ impl World {
             };
             assert!(!self.seen.iter().any(holds), "an agent of two runs");
         }
+        if let Order::Adopt { index, count, .. } = order {
+            return self.check_adopt(agent, run, (*index, *count));
+        }
         let seen = self.seen.get_mut(run).unwrap();
         match order {
-            Order::Prepare { index, count } => {
+            Order::Prepare { index, count, .. } => {
                 assert!(seen.started.is_empty(), "Prepare after the start");
                 assert!(seen.ended.is_none(), "Prepare after the end");
                 if is_worker(&agent) && seen.shard_counts.last() != Some(count) {
@@ -124,6 +134,7 @@ impl World {
                 let may_miss = self.core.run(run).unwrap().happenings().iter().any(lost);
                 assert!(indices.iter().all(|s| s.0 < s.1 && (s.1 == n || may_miss)), "{indices:?}");
             }
+            Order::Adopt { .. } => {}
             Order::Stop(_) => {
                 seen.stopped.insert(agent);
                 if seen.started.is_empty() {
@@ -155,18 +166,53 @@ impl World {
     }
 
     pub(super) fn saw_report(&mut self, agent: usize, run: &str, event: &AgentEvent) {
+        let users = self.core.run(run).unwrap().plan().users;
+        let is_worker = self.agents[agent].kind == Some(AgentKind::Worker);
         let seen = self.seen.get_mut(run).unwrap();
         match event {
             AgentEvent::Ready => {
-                if let Some(shard) = seen.shards.get_mut(&agent) {
-                    shard.2 = true;
+                if let Some((index, count, is_ready)) = seen.shards.get_mut(&agent) {
+                    *is_ready = true;
+                    if is_worker {
+                        seen.owners.extend(users_of(users, (*index, *count)).map(|user| (user, agent)));
+                    }
                 }
             }
             AgentEvent::Refused(_) => {
                 seen.shards.remove(&agent);
             }
+            AgentEvent::Finished(_) => {
+                seen.finished.insert(agent);
+            }
+            AgentEvent::Adopted { index, count, error: None } => {
+                self.check_adopt(agent, run, (*index, *count));
+                let owners = users_of(users, (*index, *count)).map(|user| (user, agent));
+                self.seen.get_mut(run).unwrap().owners.extend(owners);
+            }
             _ => {}
         }
+    }
+
+    /// Nobody takes users over that somebody has.
+    fn check_adopt(&self, agent: usize, run: &str, shard: (u32, u32)) {
+        let (plan, seen) = (self.core.run(run).unwrap().plan(), &self.seen[run]);
+        assert!(matches!(plan.on_worker_loss, OnLoss::Redistribute), "Adopt in another run");
+        assert!(seen.started.contains(&agent) && seen.ended.is_none(), "Adopt outside of the run");
+        for user in users_of(plan.users, shard) {
+            let owner =
+                seen.owners.get(&user).copied().filter(|owner| *owner != agent && !seen.finished.contains(owner));
+            let pid = owner.map(|owner| u32::try_from(owner).unwrap());
+            let fleet = self.core.fleet().agents();
+            let has = fleet.values().any(|a| Some(a.hello.pid) == pid && a.run.as_deref() == Some(run));
+            assert!(!has, "user {user} is agent {owner:?}'s, and goes to {agent}");
+        }
+    }
+
+    /// A run with losses that passed has all its users with workers that were there to its end.
+    fn check_owners(&self, id: &str) {
+        let (run, seen) = (self.core.run(id).unwrap(), &self.seen[id]);
+        let complete = |user| seen.owners.get(&user).is_some_and(|owner| seen.finished.contains(owner));
+        assert!((0..run.plan().users).all(complete), "{:?} {:#?}", seen.owners, run.happenings());
     }
 
     /// Checks the ends.
@@ -182,7 +228,10 @@ impl World {
                 assert!(run.start().is_some(), "passed without a start");
                 let lost = run.happenings().iter().any(|h| [kind::WORKER_LOST, kind::AGENT_FAILED].contains(&h.kind));
                 let before_start = |h: &Happening| h.kind == kind::WORKER_LOST && h.text.contains("before the start");
-                let allowed = matches!(run.plan().on_worker_loss, OnLoss::AtMost(_));
+                let allowed = matches!(run.plan().on_worker_loss, OnLoss::AtMost(_) | OnLoss::Redistribute);
+                if matches!(run.plan().on_worker_loss, OnLoss::Redistribute) {
+                    self.check_owners(id);
+                }
                 assert!(!lost || allowed || run.happenings().iter().any(before_start), "{:#?}", run.happenings());
             } else if verdict.outcome == Outcome::Invalid {
                 assert!(!verdict.reasons.is_empty(), "invalid without a reason: {:#?}", run.happenings());
@@ -211,4 +260,9 @@ impl World {
     pub(crate) fn shard_counts(&self) -> Vec<u32> {
         self.seen.values().flat_map(|s| s.shard_counts.clone()).collect()
     }
+}
+
+/// The users of a shard.
+fn users_of(users: u64, (index, count): (u32, u32)) -> impl Iterator<Item = u64> {
+    (u64::from(index)..users).step_by(count as usize)
 }

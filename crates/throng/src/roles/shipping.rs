@@ -69,6 +69,10 @@ impl Shipped {
 }
 
 impl Session for Shipped {
+    fn add(&self, recorders: Vec<SharedRecorder>) {
+        self.shipper.add(recorders);
+    }
+
     fn finish(self: Box<Self>, within: Duration) -> BoxFuture<'static, Result<(), String>> {
         let deadline = Instant::now() + within;
         async move { self.shipper.finish(deadline).await.map(|_| ()).map_err(|unshipped| unshipped.to_string()) }

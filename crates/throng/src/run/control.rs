@@ -190,6 +190,7 @@ pub(crate) async fn close(data_plane: &str, run: &str, reason: &str, wait: Durat
         lost_sources: Vec::new(),
         invalid_reasons: vec![reason.to_owned()],
         allowed_losses: Vec::new(),
+        gaps: Vec::new(),
         interrupted: false,
         ended_ns: Clock::System.now().as_nanos(),
         wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX),

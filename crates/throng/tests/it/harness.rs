@@ -181,14 +181,16 @@ impl Drop for Run {
     }
 }
 
+/// Whether a reason is of the generator's pace on a busy machine.
+pub(crate) fn slow(reason: &str) -> bool {
+    reason.starts_with("The load generator was late")
+        || reason.starts_with("The host ") && reason.contains("at its limit")
+}
+
 /// The result of a run that ended with this exit code and in which nothing went wrong; see [`Run::end_well`].
 pub(crate) fn well(code: i32, dir: &Path, stderr: &str) -> Value {
     let result = result(dir);
     let reasons = result["verdict"]["reasons"].as_array().expect("reasons");
-    let slow = |reason: &str| {
-        reason.starts_with("The load generator was late")
-            || reason.starts_with("The host ") && reason.contains("at its limit")
-    };
     let slow = |reason: &Value| reason.as_str().is_some_and(slow);
     match code {
         0 => assert_eq!(result["verdict"]["outcome"], "passed"),

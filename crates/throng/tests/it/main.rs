@@ -14,6 +14,7 @@ mod otlp;
 mod passes;
 mod polled;
 mod reborn;
+mod redistributed;
 mod refused;
 mod rehearse;
 mod reports;
