@@ -122,4 +122,24 @@ mod tests {
         assert!(taken.level(Gauge::ProcessFiles) >= 3);
         assert!(taken.gauges.contains_key(&Gauge::ProcessCpuMilli.into()));
     }
+
+    #[test]
+    fn the_processor_time_is_that_of_the_last_second() {
+        let clock = Clock::manual(Timestamp::from_nanos(1_000_000_000));
+        let mut recorder = Recorder::new(0, clock.now());
+        let mut process = Process::new(None, clock.clone());
+        let (then, begun) = (process.before.unwrap().1, Clock::System.now());
+        // However busy the machine is: so much, and not so long.
+        while process.ticks().unwrap() < then + 20 {
+            let took = Clock::System.now().since(begun);
+            assert!(took < std::time::Duration::from_secs(60), "no processor time is counted");
+        }
+        clock.advance(std::time::Duration::from_secs(1));
+        let before = process.ticks().unwrap();
+        process.sample(&mut recorder);
+        let after = process.ticks().unwrap();
+        let level = recorder.take(clock.now()).level(Gauge::ProcessCpuMilli);
+        let milli = |ticks: u64| (ticks - then) as i64 * 10;
+        assert!((200..=milli(after)).contains(&level) && level >= milli(before), "{level}, {then} {before} {after}");
+    }
 }
