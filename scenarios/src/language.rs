@@ -260,11 +260,17 @@ impl Decode for ThresholdEntry {
         let is_extent = |entry: &&Entry| EXTENT.contains(&entry.key.name.as_str());
         let (extent, mut subjects): (Vec<&Entry>, Vec<&Entry>) = map.entries.iter().partition(is_extent);
         subjects.sort_by_key(|entry| nearest(&entry.key.name, EXTENT.into_iter()).is_some());
+        let judged = subjects.first().map(|entry| entry.key.name.clone());
         for other in subjects.drain(1.min(subjects.len())..) {
             let name = &other.key.name;
             match nearest(name, EXTENT.into_iter()) {
                 Some(hint) => {
                     errors.add(other.key.span, format!("{} is not a key of a threshold", quoted(name)), Some(hint));
+                }
+                None if name == "cohort" => {
+                    let judged = judged.as_deref().unwrap_or("delivery");
+                    let hint = format!("what one cohort feels is written `{judged}.COHORT`");
+                    errors.add(other.key.span, "`cohort` is not a key of a threshold".to_owned(), Some(hint));
                 }
                 None => {
                     let message = format!("{} begins a second threshold in the same item", quoted(name));

@@ -184,6 +184,7 @@ impl Drop for Run {
 /// Whether a reason is of the generator's pace on a busy machine.
 pub(crate) fn slow(reason: &str) -> bool {
     reason.starts_with("The load generator was late")
+        || reason.contains(" due actions (")
         || reason.starts_with("The host ") && reason.contains("at its limit")
 }
 

@@ -19,7 +19,9 @@ mod same;
 mod windows;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use measure::Clock;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use truth::{Config, Ledger, TestTarget, quantile};
@@ -29,7 +31,9 @@ use crate::harness::Run;
 /// How often a comparison within a tolerance is tried.
 const ATTEMPTS: u32 = 3;
 /// How many attempts a disturbed machine may spoil beside those.
-const DISTURBED: u32 = 6;
+const DISTURBED: u32 = 9;
+/// How long a disturbed machine is waited for before the next attempt.
+const CALM_WITHIN: Duration = Duration::from_secs(20);
 /// The niceness of target and fleet, where we may choose it: a compiler next door then delays neither.
 const BEFORE_OTHERS: i32 = -10;
 
@@ -137,9 +141,25 @@ fn attempt_undisturbed(mut compare: impl FnMut() -> Result<(), Miss>) {
     while quiet < ATTEMPTS && wrong.len() < (ATTEMPTS + DISTURBED) as usize {
         let Err(miss) = compare() else { return };
         quiet += u32::from(!miss.disturbed);
+        if miss.disturbed {
+            wait_for_calm();
+        }
         wrong.push(format!("{}{}", miss.what, if miss.disturbed { " (the machine was disturbed)" } else { "" }));
     }
     panic!("in none of {} attempts:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Waits until a thread that only sleeps wakes up on time for a while, or for [`CALM_WITHIN`]: what disturbed an attempt may
+/// go on for some seconds, and would spoil the next.
+fn wait_for_calm() {
+    let (clock, nap) = (Clock::System, Duration::from_millis(1));
+    let begun = clock.now();
+    let mut on_time = 0;
+    while on_time < 1_000 && clock.now().since(begun) < CALM_WITHIN {
+        let then = clock.now();
+        std::thread::sleep(nap);
+        on_time = if clock.now().since(then) < nap * 2 { on_time + 1 } else { 0 };
+    }
 }
 
 /// One number of a metric of a result, in microseconds.
