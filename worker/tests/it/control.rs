@@ -166,8 +166,12 @@ impl Fixture {
 
     /// Until the run has begun.
     async fn begin(&mut self, target: &str, yaml: &str) -> Agent {
+        self.begin_as(prepare(target, yaml)).await
+    }
+
+    async fn begin_as(&mut self, order: pb::Prepare) -> Agent {
         let (mut agent, _) = self.welcome().await;
-        agent.tell(prepare(target, yaml)).await;
+        agent.tell(Order::Prepare(order)).await;
         assert_eq!(agent.hear().await, Some(Report::Ready(pb::Ready { run: "run-1".into() })));
         let shift = if self.other_clock { SHIFT } else { 0 };
         let at_ns = Clock::System.now().as_nanos() + shift + 100_000_000;
@@ -180,8 +184,8 @@ impl Fixture {
     }
 }
 
-fn prepare(target: &str, yaml: &str) -> Order {
-    Order::Prepare(pb::Prepare {
+fn prepare(target: &str, yaml: &str) -> pb::Prepare {
+    pb::Prepare {
         run: "run-1".into(),
         scenario: Some(pb::Scenario {
             file_name: "t.yaml".into(),
@@ -200,7 +204,7 @@ fn prepare(target: &str, yaml: &str) -> Order {
         data_plane: "http://127.0.0.1:9".into(),
         alone_ms: 0,
         rehearsal_speed: 0.0,
-    })
+    }
 }
 
 #[tokio::test]
@@ -250,7 +254,7 @@ async fn what_cannot_be_done_is_refused_in_words() {
         (fake.url().as_str(), crowd.as_str(), "ulimit -n"),
         (fake.url().as_str(), "name: [", "doesn't validate"),
     ] {
-        agent.tell(prepare(target, yaml)).await;
+        agent.tell(Order::Prepare(prepare(target, yaml))).await;
         let Some(Report::Refused(refused)) = agent.hear().await else { panic!("{words}") };
         assert!(refused.reason.contains(words), "{}", refused.reason);
     }
@@ -290,6 +294,52 @@ async fn a_run_stops_when_it_is_told_and_when_it_is_alone_for_too_long() {
     eventually("it stops by itself", || shipped.lock().unwrap().is_some()).await;
     assert_eq!(fixture.shipped().count(Counter::Lost), 0);
     assert!(fixture.address.port() > 0);
+}
+
+#[tokio::test]
+async fn a_lost_workers_users_are_taken_over_once_and_counted_exactly() {
+    let fake = Fake::start().await;
+    let endless = ROOMS.replace("hold: 2s", "hold: 1h");
+    let mut fixture = Fixture::start(20_000, false).await;
+    let mut agent = fixture.begin_as(pb::Prepare { shard_count: 2, ..prepare(&fake.url(), &endless) }).await;
+    eventually("its own users are connected", || fake.connections() == 20).await;
+    let adopt = |shard_index| pb::Adopt { run: "run-1".into(), shard_index, shard_count: 4, lost_count: 2 };
+    let adopted = async |agent: &mut Agent, shard_index| {
+        agent.tell(Order::Adopt(adopt(shard_index))).await;
+        loop {
+            match agent.hear().await {
+                Some(Report::Adopted(adopted)) if adopted.shard_index == shard_index => return adopted.error,
+                Some(Report::Progress(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    assert_eq!(adopted(&mut agent, 3).await, "");
+    eventually("half of the other shard's users are here", || fake.connections() == 30).await;
+    assert_eq!(adopted(&mut agent, 3).await, "", "the answer may not have arrived");
+    assert!(adopted(&mut agent, 4).await.contains("no shard 4 of 4"));
+    agent.tell(Order::Stop(pb::Stop { run: "run-1".into(), reason: "enough".into() })).await;
+    let (finished, progress) = agent.hear_end().await;
+    assert_eq!(finished.error, "");
+    assert!(progress.iter().all(|p| p.users_planned <= 30), "{progress:?}");
+    let shipped = fixture.shipped();
+    assert_eq!((shipped.count(Counter::Connected), shipped.count(Counter::Lost)), (30, 0));
+    let (expected, delivered) = (shipped.count(Counter::Expected), shipped.count(Counter::Delivered));
+    assert!(expected == delivered && expected > 0, "{expected}, {delivered}");
+}
+
+#[tokio::test]
+async fn whose_users_others_take_over_is_alone_for_as_long_as_the_run_says() {
+    let fake = Fake::start().await;
+    let endless = ROOMS.replace("hold: 2s", "hold: 1h");
+    // By its lease alone it would go on for minutes.
+    let mut fixture = Fixture::start(20_000, false).await;
+    let agent = fixture.begin_as(pb::Prepare { alone_ms: 1_000, ..prepare(&fake.url(), &endless) }).await;
+    eventually("everybody is connected", || fake.connections() == 40).await;
+    drop(agent);
+    eventually("its load ends", || fake.connections() == 0).await;
+    let shipped = Arc::clone(&fixture.telemetry.shipped);
+    eventually("it ships", || shipped.lock().unwrap().is_some()).await;
 }
 
 #[tokio::test]
