@@ -284,13 +284,17 @@ impl Run {
         let mut bounds: Vec<u64> = began.iter().map(|b| b.bound).collect();
         bounds.sort_unstable_by(|a, b| b.cmp(a));
         let ms = |d: Duration| format!("{:.2} ms", d.as_secs_f64() * 1e3);
-        let text = format!(
-            "all {} began within {} (± {} by their clocks), the last {} after the start",
-            plural(u32::try_from(began.len()).unwrap_or(u32::MAX), "worker"),
-            ms(last.since(first)),
-            ms(Duration::from_nanos(bounds.iter().take(2).sum())),
-            ms(last.since(start)),
-        );
+        let after = ms(last.since(start));
+        let text = if let [_] = began[..] {
+            format!("the worker began {after} after the start")
+        } else {
+            format!(
+                "all {} began within {} (± {} by their clocks), the last {after} after the start",
+                plural(u32::try_from(began.len()).unwrap_or(u32::MAX), "worker"),
+                ms(last.since(first)),
+                ms(Duration::from_nanos(bounds.iter().take(2).sum())),
+            )
+        };
         self.note(now, kind::START_SKEW, text, out);
     }
 

@@ -51,7 +51,9 @@ fn table(result: &RunResult) -> Table {
             threshold.held != Some(true) && !(running && threshold.held.is_none()),
             [
                 threshold.text.clone(),
-                if running && threshold.held.is_none() { "not yet measured" } else { said(threshold) }.into(),
+                // A mark stays with its word, however narrow the column.
+                if running && threshold.held.is_none() { "not yet measured" } else { said(threshold) }
+                    .replacen(' ', "\u{a0}", 1),
                 format!("{measured}{worst}"),
                 format::in_unit(threshold.limit, &threshold.unit),
                 margin(threshold),

@@ -143,7 +143,7 @@ fn the_numbers_shown_are_the_results() {
     }
     assert!(page.contains(&result.scenario.digest));
     assert!(page.contains("Nothing was lost"));
-    assert!(page.contains("✓ held"));
+    assert!(page.contains("✓\u{a0}held"));
 }
 
 #[test]
