@@ -69,7 +69,7 @@ async fn plan(order: pb::Prepare, calls: u64, clock: &Clock) -> Result<Plan, Str
     let mut endpoints = Vec::new();
     for url in urls {
         let endpoint = Endpoint::parse(url).map_err(|e| words(&e))?.trusting(trust.clone());
-        endpoints.push(endpoint.resolved().await.map_err(|e| words(&e))?);
+        endpoints.extend(endpoint.resolved().await.map_err(|e| words(&e))?.apart().await);
     }
     if endpoints.is_empty() {
         return Err("no target: name one in the scenario (target.url) or with --target".into());

@@ -1,11 +1,19 @@
 //! Where a chat service is: one base URL that serves both the WebSocket and the API.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use futures_util::future::join_all;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use url::Url;
 
 use crate::error::ConnectError;
 use crate::trust::Trust;
+
+/// How long one of several addresses may take to show that somebody is there.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// A parsed base URL: `ws://`, `wss://`, `http://` or `https://`, with an optional path prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +68,29 @@ impl Endpoint {
         }
         self.addresses = found;
         Ok(self)
+    }
+
+    /// One endpoint for each address that was found and takes connections, all of one family, in the same order for everybody
+    /// who finds the same: behind a name with several addresses are several nodes, and what belongs to a connection must
+    /// be asked of the node that holds it. The endpoint itself if there is nothing to choose from.
+    pub async fn apart(self) -> Vec<Self> {
+        if self.addresses.len() < 2 {
+            return vec![self];
+        }
+        let dial = |address: &SocketAddr| {
+            let address = *address;
+            async move { matches!(timeout(LOOK, TcpStream::connect(address)).await, Ok(Ok(_))).then_some(address) }
+        };
+        let there = join_all(self.addresses.iter().map(dial)).await;
+        let there: Vec<SocketAddr> = there.into_iter().flatten().collect();
+        // Both families of a name lead to the same nodes; the resolver's first is the better one.
+        let first = there.first().copied();
+        let same = there.into_iter().filter(|address| first.is_some_and(|first| first.is_ipv4() == address.is_ipv4()));
+        let same: BTreeSet<SocketAddr> = same.collect();
+        if same.is_empty() {
+            return vec![self];
+        }
+        same.into_iter().map(|address| Self { addresses: vec![address], ..self.clone() }).collect()
     }
 
     /// The host's name or address, without brackets.
@@ -118,6 +149,23 @@ mod tests {
         let e = Endpoint::parse("https://chat.example.com").unwrap();
         assert_eq!((e.port(), e.tls(), e.authority().as_str()), (443, true, "chat.example.com:443"));
         assert_eq!(Endpoint::parse("wss://[::1]").unwrap().authority(), "[::1]:443");
+    }
+
+    #[tokio::test]
+    async fn nodes_behind_one_name_are_endpoints_of_their_own() {
+        let mut listeners = Vec::new();
+        for host in ["127.0.0.3", "127.0.0.2"] {
+            listeners.push(tokio::net::TcpListener::bind((host, 0)).await.unwrap());
+        }
+        let nowhere = { std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
+        let mut named = Endpoint::parse("wss://edges.example.com/chat").unwrap();
+        named.addresses = listeners.iter().map(|l| l.local_addr().unwrap()).chain([nowhere]).collect();
+        let apart = named.clone().apart().await;
+        let found: Vec<_> = apart.iter().map(|e| e.addresses()[0].ip().to_string()).collect();
+        assert_eq!(found, ["127.0.0.2", "127.0.0.3"]);
+        assert!(apart.iter().all(|e| e.addresses().len() == 1 && e.host() == "edges.example.com" && e.tls()));
+        drop(listeners);
+        assert_eq!(named.clone().apart().await, [named], "nobody is there: whoever dials says so");
     }
 
     #[test]

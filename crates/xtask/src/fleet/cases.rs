@@ -18,10 +18,11 @@ const BACK_WITHIN: Duration = Duration::from_secs(60);
 /// A case: its name, and what is done and must come of it.
 type Case = (&'static str, fn(&mut Fleet) -> Result<String>);
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     ("plain", plain),
     ("control-plane-restarted", control_plane_restarted),
     ("data-plane-away", data_plane_away),
+    ("edge-killed", edge_killed),
     ("cut-for-good", cut_for_good),
 ];
 
@@ -92,6 +93,25 @@ fn data_plane_away(fleet: &mut Fleet) -> Result<String> {
     let outcome = run.end(fleet)?;
     ensure!(outcome.kinds().contains(&"data_plane_back"), "nobody says so: {}", outcome.result["events"]);
     unharmed(&outcome)
+}
+
+/// Its users go to the other one, or come back to it, and catch up: nothing is lost. What they should have said while they
+/// were cut off is in the verdict.
+fn edge_killed(fleet: &mut Fleet) -> Result<String> {
+    let mut run = Run::start(fleet, &scenario(12, ""), USERS)?;
+    run.under_way(fleet)?;
+    fleet.host("edge-1").kill()?;
+    let outcome = run.end(fleet)?;
+    let cut_off = outcome.number("/counters/disconnected");
+    ensure!((USERS / 4..USERS).contains(&cut_off), "{cut_off} users of {USERS} were cut off by one edge of two");
+    ensure!(outcome.number("/counters/recovered") > 0, "nobody had to catch up: {}", outcome.result["counters"]);
+    let silent = |reason: &&str| reason.contains("were not started") && reason.contains("was not connected");
+    let (honest, reasons) = (matches!(outcome.code, 0 | 2), outcome.reasons());
+    ensure!(honest && reasons.iter().all(silent), "exit {}: {}", outcome.code, reasons.join("\n"));
+    outcome.nothing_lost()?;
+    outcome.conserves()?;
+    outcome.all_accounted()?;
+    says(&outcome)
 }
 
 /// It is lost after its lease; the run goes on without it, and says that it can't be trusted. The worker ends its load by
