@@ -1,5 +1,6 @@
 //! The command line. Flags win over the environment (`THRONG_*`), which wins over defaults.
 
+mod alike;
 mod ctl;
 mod links;
 mod plan;
@@ -13,6 +14,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use reports::Collector;
 use truth::{Delay, OneIn, StallSpec};
 
+pub(crate) use alike::AlikeArgs;
 pub(crate) use ctl::{CtlArgs, CtlCommand, FleetArgs};
 pub(crate) use links::{CertsArgs, Host, LinkArgs, PeopleArgs};
 pub(crate) use plan::PlanArgs;
@@ -83,11 +85,8 @@ pub(crate) enum Command {
 /// `throng run`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct RunArgs {
-    /// The scenario's file.
-    pub(crate) scenario: PathBuf,
-    /// Overrides a value of the scenario; may be given again.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) alike: AlikeArgs,
     /// Measure the service at this ws:// or wss:// URL, instead of the scenario's or the bundled one; may be given again.
     #[arg(long, env = "THRONG_TARGET", value_name = "URL", value_delimiter = ',')]
     pub(crate) target: Vec<String>,
@@ -103,9 +102,6 @@ pub(crate) struct RunArgs {
     pub(crate) links: LinkArgs,
     #[command(flatten)]
     pub(crate) people: PeopleArgs,
-    /// The run's directory [default: runs/<id>].
-    #[arg(long, env = "THRONG_OUT", value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
     /// The directory of an earlier run to compare this one with; a regression ends with 99.
     #[arg(long, env = "THRONG_BASELINE", value_name = "RUN")]
     pub(crate) baseline: Option<PathBuf>,
@@ -118,15 +114,6 @@ pub(crate) struct RunArgs {
     /// Push the numbers to the OpenTelemetry collector with this OTLP/gRPC receiver while the run is on.
     #[arg(long, env = "THRONG_OTLP_ENDPOINT", value_name = "URL", value_parser = collector)]
     pub(crate) otlp_endpoint: Option<Collector>,
-    /// Open the report in a browser at the end.
-    #[arg(long)]
-    pub(crate) open: bool,
-    /// End with one line of JSON on stdout (verdict, result.json, report.html, the comparison) instead of the summary.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// No progress on stderr.
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
 }
 
 /// How to speak to a chat server.

@@ -37,22 +37,17 @@ pub(crate) async fn rehearse(args: &RehearseArgs, open_files: u64) -> Result<Exi
     let rehearsal = Rehearsal { workers: args.workers, speed: args.speed, faults };
     faults::check(&rehearsal.faults, args.workers, args.speed).map_err(|why| Failure::new(Exit::Usage, why))?;
     let args = RunArgs {
-        scenario: args.scenario.clone(),
-        overrides: args.overrides.clone(),
+        alike: args.alike.clone(),
         target: Vec::new(),
         target_ca: None,
         credentials: Credentials::default(),
         control_plane: None,
         links: LinkArgs::default(),
         people: PeopleArgs::default(),
-        out: args.out.clone(),
         baseline: None,
         tolerance: Tolerance { tolerance: 0.0 },
         workers: Some(args.workers),
         otlp_endpoint: None,
-        open: args.open,
-        json: args.json,
-        quiet: args.quiet,
     };
     run::run(&args, open_files, Some(rehearsal)).await
 }

@@ -33,13 +33,13 @@ use target::Chosen;
 pub(crate) async fn run(args: &RunArgs, open_files: u64, rehearsal: Option<Rehearsal>) -> Result<Exit, Failure> {
     // Before anything starts: a baseline that is none is known now, and not after the run.
     let baseline = args.baseline.as_deref().map(reports::load).transpose().or_exit(Exit::Usage)?;
-    let loaded = scenario::load(&args.scenario, &args.overrides)?;
+    let loaded = scenario::load(&args.alike.scenario, &args.alike.overrides)?;
     let chosen = match rehearsal {
         Some(_) => Chosen::none(),
         None => target::choose(&args.target, args.target_ca.as_deref(), &args.credentials, &loaded.scenario)?,
     };
     let mut interrupts = Interrupts::listen().or_exit(Exit::Unexpected)?;
-    let mut progress = Progress::new(args.quiet);
+    let mut progress = Progress::new(args.alike.quiet);
     let mut session = Session { args, rehearsal, loaded, baseline, id: String::new(), dir: None, fleet: None };
     let started = tokio::select! {
         started = session.start(chosen, open_files, &mut progress) => started,
@@ -106,7 +106,7 @@ impl Session<'_> {
                     progress
                         .say(&format!("the data plane of {url} pushes to the collector that it was told of, not here"));
                 }
-                self.dir.clone_from(&self.args.out);
+                self.dir.clone_from(&self.args.alike.out);
                 url.clone()
             }
             None if self.rehearsal.is_some() => {
@@ -143,7 +143,7 @@ impl Session<'_> {
         progress: &mut Progress,
     ) -> Result<String, Failure> {
         self.id = directory::id(&self.loaded.scenario.name);
-        let dir = directory::make(self.args.out.as_deref(), &self.id)?;
+        let dir = directory::make(self.args.alike.out.as_deref(), &self.id)?;
         progress.say(&format!("run {} in {}", self.id, dir.display()));
         let collector = self.args.otlp_endpoint.as_ref().map(|collector| collector.url().to_owned());
         let Sizes { workers, edges } = sizes;

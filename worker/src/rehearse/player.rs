@@ -16,6 +16,9 @@ use crate::load::Progress;
 /// A second of a large worker takes some milliseconds; a machine that needs so long has stopped.
 const WITHIN: Duration = Duration::from_secs(20);
 
+/// How far simulated users give way, as `nice` counts: nobody times them, and the planes are who is rehearsed.
+const NICENESS: i32 = 10;
+
 /// What there is to play.
 pub(super) struct Part {
     pub(super) scenario: Scenario,
@@ -47,7 +50,13 @@ impl Player {
     /// When the system gives no more threads.
     pub(super) fn start(part: Part) -> std::io::Result<Self> {
         let (cues, told) = sync_channel(1);
-        std::thread::Builder::new().name("simulated".into()).spawn(move || play(&part, &told))?;
+        std::thread::Builder::new().name("simulated".into()).spawn(move || {
+            // Of this thread alone, on Linux. Where it is refused, users only take more from those who are rehearsed.
+            if let Err(error) = rustix::process::nice(NICENESS) {
+                tracing::debug!(%error, "simulated users give way to nobody");
+            }
+            play(&part, &told);
+        })?;
         Ok(Self(cues))
     }
 

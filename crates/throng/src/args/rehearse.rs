@@ -4,17 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
-use super::RoleArgs;
+use super::{AlikeArgs, RoleArgs};
 use crate::rehearse::faults::Fault;
 
 /// `throng rehearse`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct RehearseArgs {
-    /// The scenario's file.
-    pub(crate) scenario: PathBuf,
-    /// Overrides a value of the scenario; may be given again.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(crate) alike: AlikeArgs,
     /// How many workers are simulated.
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) workers: u32,
@@ -27,18 +24,6 @@ pub(crate) struct RehearseArgs {
     /// restart-control-plane@1m: killed, and started again.
     #[arg(long = "fault", value_name = "WHAT@WHEN")]
     pub(crate) faults: Vec<Fault>,
-    /// The run's directory [default: runs/<id>].
-    #[arg(long, env = "THRONG_OUT", value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// Open the report in a browser at the end.
-    #[arg(long)]
-    pub(crate) open: bool,
-    /// End with one line of JSON on stdout (verdict, result.json, report.html) instead of the summary.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// No progress on stderr.
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
 }
 
 /// The simulated workers of a rehearsal, as one process.

@@ -323,9 +323,10 @@ fn spec<const N: usize>(name: &str, role: Role, words: [&str; N]) -> Spec {
 /// In a rehearsal nobody is timed, and the data plane is who is rehearsed.
 fn niceness(edges: u32, rehearsal: Option<&Rehearsal>, role: Role) -> Option<i32> {
     let niceness = match role {
-        Role::DataPlane | Role::ControlPlane | Role::Probe => 0,
+        // Of simulated workers their users give way, thread by thread; who says that a worker is there does not.
+        Role::DataPlane | Role::ControlPlane | Role::Probe | Role::RehearsedWorkers => 0,
         Role::Worker => 5,
-        Role::ChatServer | Role::RehearsedWorkers => 10,
+        Role::ChatServer => 10,
     };
     (edges > 0 || rehearsal.is_some()).then_some(niceness)
 }

@@ -74,7 +74,7 @@ impl Session<'_> {
         if !self.show(compared.as_ref().ok().and_then(Option::as_ref)) {
             // On another host; but its verdict is here.
             let (outcome, reasons) = (outcome_word(&verdict), &verdict.reasons);
-            if self.args.json {
+            if self.args.alike.json {
                 let verdict = json!({"outcome": outcome, "reasons": reasons, "interrupted": verdict.interrupted});
                 print(format_args!("{}\n", json_line(&self.id, page, &verdict)));
             } else {
@@ -119,7 +119,7 @@ impl Session<'_> {
             }
         };
         let page = dir.join("report.html");
-        if self.args.json {
+        if self.args.alike.json {
             let mut line = json_line(&result.run, &page, &json!(result.verdict));
             if let Some(compared) = compared {
                 (line["comparison"], line["comparison_page"]) = (json!(compared.comparison), json!(compared.page));
@@ -131,7 +131,7 @@ impl Session<'_> {
                 print(format_args!("\n{}", compared.text()));
             }
         }
-        if self.args.open {
+        if self.args.alike.open {
             browser::open(&page);
         }
         true
