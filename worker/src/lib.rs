@@ -21,6 +21,7 @@ pub mod rehearse;
 mod session;
 mod sockets;
 pub mod sources;
+pub mod spread;
 mod streams;
 mod telemetry;
 pub mod tokens;

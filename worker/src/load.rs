@@ -181,7 +181,7 @@ impl Load {
     fn endpoint_of(&self, user: u64) -> usize {
         let world = self.world.borrow();
         let seat = world.users.get(self.local(user) as usize).and_then(Option::as_ref);
-        self.plan.endpoint_of(user + seat.map_or(0, |seat| u64::from(seat.turned_away)))
+        self.plan.endpoint_of(user, seat.map_or(0, |seat| u64::from(seat.turned_away)))
     }
 
     /// A user's endpoint is not there: it tries the next one.

@@ -9,6 +9,7 @@ use measure::{Clock, Timestamp};
 use scenarios::model::{CohortSpec, Transport};
 use scenarios::{Scenario, Shard};
 
+use crate::spread::Spread;
 use crate::tokens::TokenSource;
 
 /// A prepared run.
@@ -20,7 +21,7 @@ pub struct Plan {
     pub scenario: Scenario,
     /// This worker's share.
     pub shard: Shard,
-    /// Where the service is; users are spread over them by index. At least one.
+    /// Where the service is; users are spread over them (`Spread`). At least one.
     pub endpoints: Vec<Endpoint>,
     /// The app's key.
     pub api_key: String,
@@ -28,7 +29,7 @@ pub struct Plan {
     pub remembers: bool,
     /// Who the users are.
     pub tokens: TokenSource,
-    /// Connections for API calls that each thread keeps to each endpoint.
+    /// Connections for API calls that each thread keeps to each endpoint that it speaks to.
     pub calls: u64,
     /// This host's addresses that connections come from; left to the kernel if there are none.
     pub sources: Vec<IpAddr>,
@@ -66,16 +67,25 @@ impl Plan {
         self.scenario.message_id(action, number, self.remembers.then_some(self.run.as_str()))
     }
 
-    /// The endpoint of a user.
-    pub fn endpoint_of(&self, user: u64) -> usize {
-        (user % self.endpoints.len().max(1) as u64) as usize
+    /// How users are spread over the endpoints.
+    pub fn spread(&self) -> Spread {
+        Spread::new(self.shard.count.into(), self.endpoints.len() as u64)
+    }
+
+    /// The endpoint of a user that so many endpoints have turned away.
+    pub fn endpoint_of(&self, user: u64, turned_away: u64) -> usize {
+        self.spread().endpoint(self.shard.index.into(), self.nth(user), turned_away)
     }
 
     /// The address that a user connects from. Users of one endpoint are spread over all of them.
     pub fn source_of(&self, user: u64) -> Option<IpAddr> {
-        let (endpoints, sources) = (self.endpoints.len().max(1) as u64, self.sources.len() as u64);
-        let ours = user / u64::from(self.shard.count.max(1));
-        (sources > 0).then(|| self.sources[(ours / endpoints % sources) as usize])
+        let sources = self.sources.len() as u64;
+        (sources > 0).then(|| self.sources[(self.nth(user) / self.spread().reach() % sources) as usize])
+    }
+
+    /// A user's number among the worker's own.
+    fn nth(&self, user: u64) -> u64 {
+        user / u64::from(self.shard.count.max(1))
     }
 }
 

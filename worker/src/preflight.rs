@@ -26,8 +26,8 @@ pub(crate) async fn prepare(
     clock: &Clock,
 ) -> Result<SharedPlan, String> {
     let mut plan = plan(order, 0, clock).await?;
-    // To each of the endpoints, with files for all.
-    plan.calls = calls_a_thread(machine.open_files, u64::from(threads) * plan.endpoints.len() as u64);
+    // To each of the endpoints that it speaks to, with files for all.
+    plan.calls = calls_a_thread(machine.open_files, u64::from(threads) * plan.spread().reach());
     plan.sources = match machine.sources.as_slice() {
         [] => {
             let (all, users) = (plan.scenario.users(), plan.users());
@@ -103,7 +103,7 @@ fn words(error: &ConnectError) -> String {
 fn fits(plan: &Plan, machine: &Machine, threads: u32) -> Result<(), String> {
     let users = plan.users();
     let targets = plan.endpoints.len() as u64;
-    let calls = u64::from(threads) * targets * plan.calls;
+    let calls = u64::from(threads) * plan.spread().reach() * plan.calls;
     let files = users + calls + OTHER_FILES;
     if files > machine.open_files {
         return Err(format!(
@@ -176,7 +176,7 @@ fn busiest(plan: &Plan) -> u64 {
     let mut pairs = HashMap::new();
     for n in 0..plan.users() {
         let user = u64::from(plan.shard.index) + n * u64::from(plan.shard.count);
-        *pairs.entry((plan.endpoint_of(user), plan.source_of(user))).or_insert(0) += 1;
+        *pairs.entry((plan.endpoint_of(user, 0), plan.source_of(user))).or_insert(0) += 1;
     }
     pairs.into_values().max().unwrap_or(0)
 }

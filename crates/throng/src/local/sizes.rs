@@ -2,6 +2,7 @@
 //! the arithmetic, what can't be had.
 
 use worker::machine::{CALLS_A_THREAD_MAX, calls_a_thread};
+use worker::spread::Spread;
 
 /// Files of a process beside its users' connections and API calls: event loops, logs, listeners.
 pub(crate) const OTHER_FILES: u64 = worker::machine::OTHER_FILES;
@@ -37,14 +38,15 @@ impl Room {
         Self { open_files, cores: std::thread::available_parallelism().map_or(1, usize::from) as u64 }
     }
 
-    /// Connections for API calls between one worker, which has a thread a core, and one of so many nodes.
-    fn calls(self, nodes: u64) -> u64 {
-        calls_a_thread(self.open_files, self.cores * nodes) * self.cores
+    /// Connections for API calls between one of so many workers, which has a thread a core, and one of so many nodes that
+    /// it speaks to.
+    fn calls(self, workers: u64, nodes: u64) -> u64 {
+        calls_a_thread(self.open_files, self.cores * Spread::new(workers, nodes).reach()) * self.cores
     }
 
-    /// Files of one of so many nodes that are not for users: it holds the other ends of all workers' API calls.
+    /// Files of one of so many nodes that are not for users: it holds the other ends of workers' API calls.
     fn beside_users(self, workers: u64, nodes: u64) -> u64 {
-        OTHER_FILES + self.calls(nodes) * workers
+        OTHER_FILES + self.calls(workers, nodes) * Spread::new(workers, nodes).speakers()
     }
 
     /// Users for whom one of so many nodes has files, beside the API calls of so many workers.
@@ -52,9 +54,15 @@ impl Room {
         self.open_files.saturating_sub(self.beside_users(workers, nodes))
     }
 
-    /// Users for whom a worker has files, beside its API calls to so many nodes.
-    fn held_by_worker(self, nodes: u64) -> u64 {
-        self.open_files.saturating_sub(OTHER_FILES + self.calls(nodes) * nodes)
+    /// Users for whom one of so many workers has files, beside its API calls to some of so many nodes.
+    fn held_by_worker(self, workers: u64, nodes: u64) -> u64 {
+        let calls = self.calls(workers, nodes) * Spread::new(workers, nodes).reach();
+        self.open_files.saturating_sub(OTHER_FILES + calls)
+    }
+
+    /// The fewest workers that have files for so many users, beside their API calls to so many nodes.
+    fn fewest_workers(self, users: u64, nodes: u64) -> Option<u64> {
+        (1..=WORKERS_MAX).find(|workers| users <= workers * self.held_by_worker(*workers, nodes))
     }
 
     /// A limit of files with which so many workers have room for so many users in one process.
@@ -90,12 +98,13 @@ pub(crate) fn choose(users: u64, bundled: bool, workers: Option<u32>, room: Room
 /// The fewest edges that hold the users, and workers for them.
 fn spread(users: u64, workers: Option<u32>, room: Room) -> Option<Sizes> {
     (2..=EDGES_MAX).find_map(|edges| {
-        let least = users.div_ceil(Some(room.held_by_worker(edges)).filter(|held| *held > 0)?);
+        let least = room.fewest_workers(users, edges)?;
         let liked = workers.map_or(room.workers(users), u64::from).min(users);
         // Fewer workers than one likes leave the edges more room; fewer than were asked for are none of our business.
         let ways = [liked.max(least), if workers.is_some() { liked } else { least }];
         let fits = |workers: &u64| {
-            (least..=WORKERS_MAX).contains(workers) && users.div_ceil(edges) <= room.held_beside(*workers, edges)
+            let a_node = users.div_ceil(edges) + Spread::new(*workers, edges).uneven();
+            (least..=WORKERS_MAX).contains(workers) && a_node <= room.held_beside(*workers, edges)
         };
         let workers =
             ways.into_iter().filter(|ways| workers.is_none_or(|asked| *ways <= u64::from(asked))).find(fits)?;
@@ -105,7 +114,7 @@ fn spread(users: u64, workers: Option<u32>, room: Room) -> Option<Sizes> {
 
 /// Sizes with one chat server, or with another's.
 fn choose_one(users: u64, bundled: bool, workers: Option<u32>, room: Room) -> Result<Sizes, String> {
-    let a_worker = room.held_by_worker(1);
+    let a_worker = room.held_by_worker(1, 1);
     let needed = (a_worker > 0).then(|| users.div_ceil(a_worker).max(1));
     let least = needed.unwrap_or(1);
     // The bundled server is one process, and holds one end of every connection.
@@ -199,8 +208,9 @@ mod tests {
         for (users, room) in [(300, tight), (1_000, tight), (100_000, two), (1_000_000, two), (30_000, ROOM)] {
             let Sizes { workers, edges } = choose(users, true, None, room).unwrap();
             let (workers, edges) = (u64::from(workers), u64::from(edges));
-            let node = users.div_ceil(edges) + room.calls(edges) * workers + OTHER_FILES;
-            let worker = users.div_ceil(workers) + room.calls(edges) * edges + OTHER_FILES;
+            let (calls, spread) = (room.calls(workers, edges), Spread::new(workers, edges));
+            let node = users.div_ceil(edges) + calls * spread.speakers() + OTHER_FILES;
+            let worker = users.div_ceil(workers) + calls * spread.reach() + OTHER_FILES;
             assert!(node <= room.open_files && worker <= room.open_files, "{users}: {node} and {worker}");
         }
         assert_eq!(edges(300, Some(1), tight), None, "one worker can't hold them");
