@@ -16,7 +16,7 @@ use bytes::Bytes;
 use measure::{Clock, Timestamp};
 use proto::link::link_client::LinkClient;
 use proto::link::{AdmittedUser, CallReply, CallRequest, Watcher};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel as Transport;
 use wire::ApiError;
@@ -98,6 +98,8 @@ pub(crate) struct EdgeLink {
     wished: Mutex<Option<mpsc::Receiver<Arc<Cell>>>>,
     /// `None` while the link is down.
     client: watch::Sender<Option<Client>>,
+    /// Told when something waits to be said to the origin.
+    pub(crate) collected: Notify,
     /// Channels whose watchers have changed.
     changed: Mutex<Vec<Arc<Cell>>>,
     /// Calls whose answers wait until what they led to has been passed on here.
@@ -131,6 +133,7 @@ impl EdgeLink {
             wishes,
             wished: Mutex::new(Some(wished)),
             client: watch::Sender::new(None),
+            collected: Notify::new(),
             changed: Mutex::default(),
             marks: Mutex::default(),
             next_mark: AtomicU64::new(1),
@@ -232,6 +235,7 @@ impl EdgeLink {
         }
         if !std::mem::replace(&mut state.announcing, true) {
             lock(&self.changed).push(cell.clone());
+            self.collected.notify_one();
         }
     }
 
@@ -239,6 +243,7 @@ impl EdgeLink {
     pub(crate) fn admit(&self, user: &Arc<UserCell>) {
         user.set_admitted(false);
         lock(&self.arrivals).insert(user.number, user.clone());
+        self.collected.notify_one();
     }
 
     /// A description of the channel that is not older than event number `seq`; `fetch` asks the origin, for all who wait.

@@ -84,6 +84,7 @@ impl App {
     pub(crate) fn arrived(&self, user: &Arc<UserCell>) {
         if let Some(edge) = &self.edge {
             lock(&edge.filter).add(&user.id);
+            edge.collected.notify_one();
         }
         self.moved(user);
     }
@@ -92,6 +93,7 @@ impl App {
     pub(crate) fn departed(&self, user: &Arc<UserCell>) {
         if let Some(edge) = &self.edge {
             lock(&edge.filter).remove(&user.id);
+            edge.collected.notify_one();
         }
         self.moved(user);
     }
@@ -100,8 +102,11 @@ impl App {
         if !user.is_observed() {
             return;
         }
-        match self.edge {
-            Some(_) => drop(lock(&self.online.news).moved.insert(user.number, user.clone())),
+        match &self.edge {
+            Some(edge) => {
+                lock(&self.online.news).moved.insert(user.number, user.clone());
+                edge.collected.notify_one();
+            }
             // What counts is how it is under the lock: of two that come and go at once the last one is right.
             None => {
                 let mut presence = lock(&self.online.presence);

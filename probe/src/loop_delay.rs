@@ -6,7 +6,7 @@ use measure::{Clock, Metric, Recorder, SharedRecorder};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How often the loop is asked.
-const PERIOD: Duration = Duration::from_millis(20);
+const PERIOD: Duration = Duration::from_millis(50);
 
 /// Measures the delay of the runtime in which it was started, for as long as it lives.
 #[derive(Debug)]

@@ -22,6 +22,11 @@ use crate::user::{Event, User};
 pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
 /// Connections that are looked at between two turns of the event loop.
 const SWEEP: usize = 1_000;
+/// In so many turns all connections have been looked at.
+const TURNS: usize = 4;
+const EACH_TURN: Duration = Duration::from_secs(1);
+/// A connection is kept alive by so much sooner than it must be, since it may not be looked at again before that.
+pub(crate) const LEEWAY: Duration = Duration::from_secs(2);
 
 /// A connection past its first event.
 struct Connected {
@@ -123,12 +128,12 @@ fn read(load: &Load, place: Option<&mut Rc<Place>>, message: Message<'_>) -> Res
     }
 }
 
-/// Keeps all connections of a thread alive, and finds those that are silent, once a second.
+/// Keeps all connections of a thread alive, and finds those that are silent: each second looks at some of them.
 pub(crate) async fn sweep(load: Rc<Load>) {
-    loop {
-        sleep(Duration::from_secs(1)).await;
+    for turn in (0..TURNS).cycle() {
+        sleep(EACH_TURN).await;
         let now = load.book.now();
-        for (n, id) in load.all_sockets().into_iter().enumerate() {
+        for (n, id) in load.some_sockets(turn, TURNS).into_iter().enumerate() {
             load.look_after(id, now);
             if n % SWEEP == SWEEP - 1 {
                 tokio::task::yield_now().await;

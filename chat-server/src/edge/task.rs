@@ -10,6 +10,7 @@ use proto::link::origin_says::Says as OriginSaid;
 use proto::link::{EdgeSays, FilterChanges, ToEdge, ToOrigin};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Endpoint;
@@ -32,8 +33,10 @@ use crate::time::ticks;
 const DIAL: Duration = Duration::from_secs(3);
 /// How long the origin may take to acknowledge who came last, when the edge ends.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// How often what was collected is said.
+/// What is collected is said at once, but no sooner than this after what was collected before.
 const FLUSH: Duration = Duration::from_millis(25);
+/// How often the core is told the time, and what nobody called for is said.
+const TICK: Duration = Duration::from_millis(100);
 /// Events of one channel that are passed on together at most.
 const TOGETHER: usize = 64;
 
@@ -65,7 +68,8 @@ pub(crate) async fn run(app: Arc<App>, edge: Arc<EdgeLink>) {
     let Some(mut wished) = lock(&edge.wished).take() else { return };
     let core = Edge::new(app.origin_id, app.clock.now());
     let ended = app.ended.clone();
-    let mut ticks = ticks(FLUSH);
+    let mut ticks = ticks(TICK);
+    let (mut said_at, mut say_at) = (Instant::now(), None);
     let mut task = Task {
         app,
         edge,
@@ -82,7 +86,12 @@ pub(crate) async fn run(app: Arc<App>, edge: Arc<EdgeLink>) {
             Some(cell) = wished.recv() => task.want(cell).await,
             dialled = next(&mut task.dialling) => task.dialled(dialled).await,
             heard = hear(&mut task.stream) => task.heard(heard).await,
-            _ = ticks.tick() => task.flush().await,
+            () = task.edge.collected.notified(), if say_at.is_none() => say_at = Some(said_at + FLUSH),
+            () = sleep_until(say_at.unwrap_or(said_at)), if say_at.is_some() => {
+                (said_at, say_at) = (Instant::now(), None);
+                task.flush().await;
+            }
+            _ = ticks.tick() => task.tick().await,
         }
     }
     // What was collected last; the origin must have it.
@@ -226,6 +235,11 @@ impl Task {
         }
     }
 
+    async fn tick(&mut self) {
+        self.flush().await;
+        self.step(Input::Tick).await;
+    }
+
     /// Says what was collected.
     async fn flush(&mut self) {
         let changed = std::mem::take(&mut *lock(&self.edge.changed));
@@ -242,7 +256,6 @@ impl Task {
         if self.core.is_up() {
             self.say_users();
         }
-        self.step(Input::Tick).await;
     }
 
     /// Says who is here.
@@ -335,6 +348,7 @@ impl Task {
             lock(&self.edge.arrivals).extend(online.into_iter().map(|user| (user.number, user)));
         }
         self.app.observe_anew();
+        self.edge.collected.notify_one();
         if let Some(stream) = &self.stream {
             self.edge.client.send_replace(Some(stream.client.clone()));
         }
