@@ -5,6 +5,7 @@ mod ctl;
 mod links;
 mod plan;
 mod rehearse;
+mod role;
 pub(crate) mod skew;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub(crate) use ctl::{CtlArgs, CtlCommand, FleetArgs};
 pub(crate) use links::{CertsArgs, Host, LinkArgs, PeopleArgs};
 pub(crate) use plan::PlanArgs;
 pub(crate) use rehearse::{RehearseArgs, RehearsedWorkersArgs};
+pub(crate) use role::RoleArgs;
 pub(crate) use skew::SkewArgs;
 
 /// Load and latency testing for chat and other realtime services.
@@ -221,17 +223,6 @@ pub(crate) struct TokenArgs {
     /// A server's token, which may do everything, instead of a user's.
     #[arg(long, conflicts_with = "user")]
     pub(crate) server: bool,
-}
-
-/// What every role takes.
-#[derive(Clone, Copy, Debug, ClapArgs)]
-pub(crate) struct RoleArgs {
-    /// End when stdin reaches its end: whoever started this process is gone.
-    #[arg(long)]
-    pub(crate) until_stdin_closes: bool,
-    /// How far it gives way to other processes of this host, as `nice` counts.
-    #[arg(long, hide = true, value_parser = clap::value_parser!(i32).range(0..=19), value_name = "N")]
-    pub(crate) nice: Option<i32>,
 }
 
 /// `throng control-plane`.

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Args, Command};
+use args::{Args, Command, RoleArgs};
 use exit::{Exit, Failure};
 
 fn main() -> ExitCode {
@@ -46,10 +46,11 @@ fn main() -> ExitCode {
 fn dispatch(command: &Command, open_files: u64) -> Result<Exit, Failure> {
     // Before any runtime, whose threads inherit it.
     roles::give_way(niceness(command));
+    let threads = role(command).and_then(|role| role.threads);
     match command {
-        Command::Run(args) => roles::block_on(run::run(args, open_files, None)),
-        Command::Rehearse(args) => roles::block_on(rehearse::rehearse(args, open_files)),
-        Command::Ctl(args) => roles::block_on(ctl::ctl(args)),
+        Command::Run(args) => roles::block_on(threads, run::run(args, open_files, None)),
+        Command::Rehearse(args) => roles::block_on(threads, rehearse::rehearse(args, open_files)),
+        Command::Ctl(args) => roles::block_on(threads, ctl::ctl(args)),
         Command::Validate(args) => commands::validate(args),
         Command::Plan(args) => commands::plan(args, open_files),
         Command::Schema => commands::schema(),
@@ -58,13 +59,13 @@ fn dispatch(command: &Command, open_files: u64) -> Result<Exit, Failure> {
         Command::Export(args) => commands::export(args),
         Command::Certs(args) => commands::certs(args),
         Command::Token(args) => commands::token(args),
-        Command::ControlPlane(args) => roles::block_on(roles::control_plane(args)),
-        Command::Worker(args) => roles::block_on(roles::worker(args)),
-        Command::Probe(args) => roles::block_on(roles::probe(args)),
-        Command::DataPlane(args) => roles::block_on(roles::data_plane(args)),
-        Command::TestTarget(args) => roles::block_on(roles::test_target(args)),
-        Command::RehearsedWorkers(args) => roles::block_on(roles::rehearsed_workers(args)),
-        Command::ChatServer(args) => roles::block_on(roles::chat_server(args, open_files)),
+        Command::ControlPlane(args) => roles::block_on(threads, roles::control_plane(args)),
+        Command::Worker(args) => roles::block_on(threads, roles::worker(args)),
+        Command::Probe(args) => roles::block_on(threads, roles::probe(args)),
+        Command::DataPlane(args) => roles::block_on(threads, roles::data_plane(args)),
+        Command::TestTarget(args) => roles::block_on(threads, roles::test_target(args)),
+        Command::RehearsedWorkers(args) => roles::block_on(threads, roles::rehearsed_workers(args)),
+        Command::ChatServer(args) => roles::block_on(threads, roles::chat_server(args, open_files)),
     }
 }
 
@@ -73,14 +74,20 @@ fn dispatch(command: &Command, open_files: u64) -> Result<Exit, Failure> {
 /// later than it is.
 fn niceness(command: &Command) -> i32 {
     const DATA_PLANE: i32 = 10;
+    let usual = if matches!(command, Command::DataPlane(_)) { DATA_PLANE } else { 0 };
+    role(command).and_then(|role| role.nice).unwrap_or(usual)
+}
+
+/// What a role was told as such.
+fn role(command: &Command) -> Option<&RoleArgs> {
     match command {
-        Command::DataPlane(args) => args.role.nice.unwrap_or(DATA_PLANE),
-        Command::ControlPlane(args) => args.role.nice.unwrap_or_default(),
-        Command::Worker(args) => args.agent.role.nice.unwrap_or_default(),
-        Command::Probe(args) => args.role.nice.unwrap_or_default(),
-        Command::RehearsedWorkers(args) => args.role.nice.unwrap_or_default(),
-        Command::ChatServer(args) => args.role.nice.unwrap_or_default(),
-        _ => 0,
+        Command::DataPlane(args) => Some(&args.role),
+        Command::ControlPlane(args) => Some(&args.role),
+        Command::Worker(args) => Some(&args.agent.role),
+        Command::Probe(args) => Some(&args.role),
+        Command::RehearsedWorkers(args) => Some(&args.role),
+        Command::ChatServer(args) => Some(&args.role),
+        _ => None,
     }
 }
 

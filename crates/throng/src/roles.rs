@@ -10,6 +10,7 @@ mod test_target;
 mod worker;
 
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -37,9 +38,16 @@ pub(crate) fn give_way(niceness: i32) {
     }
 }
 
-/// Runs a future on a runtime of its own.
-pub(crate) fn block_on(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+/// Runs a future on a runtime of its own, with so many threads; none said: one a core.
+pub(crate) fn block_on(
+    threads: Option<NonZeroU32>,
+    work: impl Future<Output = Result<Exit, Failure>>,
+) -> Result<Exit, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads.get() as usize);
+    }
+    let runtime = builder.enable_all().build();
     let limits = "the threads can't be started: are open files or processes limited (ulimit -n, ulimit -u)?";
     let runtime = runtime.context(limits).or_exit(Exit::Unavailable)?;
     let done = runtime.block_on(work);

@@ -30,6 +30,8 @@ pub(crate) struct Spec {
     pub(crate) flags: Vec<OsString>,
     /// How far it gives way to the others; `None`: as far as its role does anyway.
     pub(crate) nice: Option<i32>,
+    /// Its threads; `None`: as many as there are cores.
+    pub(crate) threads: Option<u32>,
 }
 
 /// What a process of the fleet is for.
@@ -182,6 +184,7 @@ fn command(spec: &Spec, log: &Path) -> Result<Command> {
         .arg(spec.role.name())
         .args(&spec.flags)
         .args(spec.nice.map(|n| format!("--nice={n}")))
+        .args(spec.threads.map(|n| format!("--threads={n}")))
         .arg("--until-stdin-closes")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::child::{Child, Ended, Role, Spec};
+use super::sizes::Sizes;
 use crate::rehearse::Rehearsal;
 use crate::secrets::{Secret, SecretFile};
 
@@ -129,6 +130,7 @@ impl Fleet {
             let mut spec = spec(&name, role, ["--control-plane", &control_plane_url]);
             spec.flags.extend(flags);
             spec.nice = niceness(edges, rehearsal.as_ref(), role);
+            spec.threads = (role == Role::Worker).then(|| Sizes { workers, edges }.threads(workers)).flatten();
             spec.flags.extend(["--spool-dir".into(), dir.join(proto::kept::DIR).into()]);
             let (logs, tell) = (&logs, tell.clone());
             async move { Child::start(&spec, logs, tell).await.map(|child| (name, child)) }
@@ -303,6 +305,7 @@ async fn start_chat_server(
         let name = format!("edge-{n}");
         let mut spec = node(&name);
         spec.flags.extend(flags(["--edge", "--origin", &link]));
+        spec.threads = Sizes { workers: 0, edges }.threads(edges);
         let tell = tell.clone();
         async move { Child::start(&spec, logs, tell).await.map(|child| (name, child)) }
     });
@@ -313,20 +316,19 @@ async fn start_chat_server(
 }
 
 fn spec<const N: usize>(name: &str, role: Role, words: [&str; N]) -> Spec {
-    Spec { name: name.to_owned(), role, flags: flags(words), nice: None }
+    Spec { name: name.to_owned(), role, flags: flags(words), nice: None, threads: None }
 }
 
 /// How far a process gives way when a service of several processes, and workers for it, fill the machine: whoever keeps
-/// the account goes first, or it would be taken for frozen, and the load before what is loaded, or the generator would be
-/// late. In a small fleet only the data plane gives way.
+/// the account goes first, or it would be taken for frozen. Load and service go as equals: one that starves the other makes
+/// it turn users away, who come again and make it worse. In a small fleet only the data plane gives way.
 ///
 /// In a rehearsal nobody is timed, and the data plane is who is rehearsed.
 fn niceness(edges: u32, rehearsal: Option<&Rehearsal>, role: Role) -> Option<i32> {
     let niceness = match role {
         // Of simulated workers their users give way, thread by thread; who says that a worker is there does not.
         Role::DataPlane | Role::ControlPlane | Role::Probe | Role::RehearsedWorkers => 0,
-        Role::Worker => 5,
-        Role::ChatServer => 10,
+        Role::Worker | Role::ChatServer => 5,
     };
     (edges > 0 || rehearsal.is_some()).then_some(niceness)
 }

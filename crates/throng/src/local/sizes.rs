@@ -23,6 +23,14 @@ pub(crate) struct Sizes {
     pub(crate) edges: u32,
 }
 
+impl Sizes {
+    /// Threads of each of so many of its processes of one kind; none said: as many as there are cores.
+    pub(crate) fn threads(self, processes: u32) -> Option<u32> {
+        let threads = || Room::here(0).threads(processes.into(), self.edges.into());
+        (self.edges > 1).then(|| u32::try_from(threads()).unwrap_or(u32::MAX))
+    }
+}
+
 /// What a run on this machine has to fit into.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
@@ -38,10 +46,16 @@ impl Room {
         Self { open_files, cores: std::thread::available_parallelism().map_or(1, usize::from) as u64 }
     }
 
-    /// Connections for API calls between one of so many workers, which has a thread a core, and one of so many nodes that
-    /// it speaks to.
+    /// Threads of each of so many processes of one kind: of several nodes and their workers none has more than its share
+    /// of the cores, since each thread more is one more that is woken for every little thing.
+    fn threads(self, processes: u64, nodes: u64) -> u64 {
+        if nodes > 1 { (self.cores / processes.max(1)).max(1) } else { self.cores }
+    }
+
+    /// Connections for API calls between one of so many workers and one of so many nodes that it speaks to.
     fn calls(self, workers: u64, nodes: u64) -> u64 {
-        calls_a_thread(self.open_files, self.cores * Spread::new(workers, nodes).reach()) * self.cores
+        let threads = self.threads(workers, nodes);
+        calls_a_thread(self.open_files, threads * Spread::new(workers, nodes).reach()) * threads
     }
 
     /// Files of one of so many nodes that are not for users: it holds the other ends of workers' API calls.

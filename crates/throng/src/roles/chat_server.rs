@@ -35,6 +35,7 @@ pub(crate) async fn chat_server(args: &ChatServerArgs, open_files: u64) -> Resul
         config.links.endpoint(origin).or_exit(Exit::Usage)?;
     }
     limit(&mut config, &args.limits);
+    config.shards = args.role.threads.map_or(config.shards, |threads| threads.get() as usize);
     // Refused with a word, instead of by the kernel.
     let connections = usize::try_from(open_files.saturating_sub(OTHER_FILES / 2)).unwrap_or(usize::MAX);
     config.connections_max = config.connections_max.min(connections.max(1));

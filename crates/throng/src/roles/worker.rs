@@ -1,5 +1,6 @@
 //! `throng worker`.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -25,7 +26,7 @@ pub(crate) async fn worker(args: &WorkerArgs) -> Result<Exit, Failure> {
         control_plane: args.control_plane.clone(),
         links: links.clone(),
         name: name.clone(),
-        threads: None,
+        threads: args.role.threads.map(NonZeroU32::get),
         capacity: None,
         source_addresses,
     };
