@@ -158,15 +158,15 @@ pub(crate) fn adopt(order: &pb::Adopt, held: &[Held], machine: &Machine) -> Resu
     // As crowded as our own users' threads.
     let threads = (plan.users() * u64::from(*own_threads)).div_ceil(own.users().max(1));
     let threads = threads.clamp(1, u64::from(*own_threads)) as u32;
-    let targets = plan.endpoints.len() as u64;
-    let files: u64 = held.iter().map(|(p, threads)| p.users() + u64::from(*threads) * targets * p.calls).sum();
+    let files: u64 =
+        held.iter().map(|(p, threads)| p.users() + u64::from(*threads) * p.spread().reach() * p.calls).sum();
     let ports: u64 = held.iter().map(|(p, _)| busiest(p)).sum();
     let left = Machine {
         open_files: machine.open_files.saturating_sub(files),
         ports: machine.ports.saturating_sub(ports),
         ..machine.clone()
     };
-    plan.calls = calls_a_thread(left.open_files, u64::from(threads) * targets).min(own.calls);
+    plan.calls = calls_a_thread(left.open_files, u64::from(threads) * plan.spread().reach()).min(own.calls);
     fits(&plan, &left, threads).map_err(|why| format!("beside the users that it has there is no room: {why}"))?;
     Ok((Arc::new(plan), threads))
 }
