@@ -40,7 +40,7 @@ pub(crate) fn terraform() -> Result<String> {
 /// # Errors
 /// What could not be installed, or what isn't right.
 pub(crate) fn kubernetes() -> Result<String> {
-    let how = "see https://kubernetes.io/docs/tasks/tools, 1.27 or newer";
+    let how = "see https://kubernetes.io/docs/tasks/tools, 1.29 or newer";
     if let Some(said) = missing("kubectl", &["version", "--client"], how) {
         return Ok(said);
     }

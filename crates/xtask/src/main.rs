@@ -47,6 +47,9 @@ enum Command {
     /// One end of the bare program that benchmarks are held against.
     #[command(hide = true)]
     BareReceiver(bench::bare::ReceiverArgs),
+    /// People who only receive, for benchmarks that other servers take part in.
+    #[command(hide = true)]
+    Crowd(bench::crowd::CrowdArgs),
     /// Connections that say nothing, for the benchmark of them.
     #[command(hide = true)]
     HalfOpen(bench::abuse::HalfOpenArgs),
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
         Command::BareReceiver(args) => bench::bare::receive(&args),
+        Command::Crowd(args) => bench::crowd::receive(&args),
         Command::HalfOpen(args) => bench::abuse::attack(&args),
     };
     match done {

@@ -33,7 +33,7 @@ impl SlowReaders {
     /// When the server doesn't let them in.
     pub(super) fn start(server: SocketAddr, count: usize, secret: &str) -> Result<Self> {
         let key = TokenKey::new(secret);
-        let mut readers: Vec<TcpStream> = (0..count).map(|n| watch(server, n, &key)).collect::<Result<_>>()?;
+        let mut readers: Vec<TcpStream> = (0..count).map(|n| slowly(server, n, &key)).collect::<Result<_>>()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
@@ -44,7 +44,7 @@ impl SlowReaders {
                         Ok(1..) => {}
                         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                         // Told to go.
-                        Ok(0) | Err(_) => *reader = watch(server, n, &key)?,
+                        Ok(0) | Err(_) => *reader = slowly(server, n, &key)?,
                     }
                 }
             }
@@ -64,17 +64,26 @@ impl SlowReaders {
 }
 
 /// A user who watches, and whose socket doesn't block.
-fn watch(server: SocketAddr, number: usize, key: &TokenKey) -> Result<TcpStream> {
-    let user = format!("slow-{number}");
-    let token = key.sign(&Claims::user(&user));
-    let path = format!("/connect?json=%7B%22user_id%22%3A%22{user}%22%7D&api_key=bench&authorization={token}");
+fn slowly(server: SocketAddr, number: usize, key: &TokenKey) -> Result<TcpStream> {
     let stream = socket(AddressFamily::INET, SocketType::STREAM, None)?;
     sockopt::set_socket_recv_buffer_size(&stream, RECEIVE_BYTES)?;
     connect(&stream, &server)?;
     let mut stream = TcpStream::from(stream);
+    watch(&mut stream, server, &format!("slow-{number}"), key)?;
+    stream.set_nonblocking(true)?;
+    Ok(stream)
+}
+
+/// Signs a user in over a new connection, and lets it watch the room; answers the bytes of frames that were read by then.
+///
+/// # Errors
+/// When the server doesn't let it in.
+pub(super) fn watch(stream: &mut TcpStream, server: SocketAddr, user: &str, key: &TokenKey) -> Result<Vec<u8>> {
+    let token = key.sign(&Claims::user(user));
+    let path = format!("/connect?json=%7B%22user_id%22%3A%22{user}%22%7D&api_key=bench&authorization={token}");
     stream.set_read_timeout(Some(PATIENCE))?;
-    let request = handshake::request(&path, &server.to_string(), &handshake::key([7; 16]), None);
-    stream.write_all(request.as_bytes())?;
+    let nonce = handshake::key([7; 16]);
+    stream.write_all(handshake::request(&path, &server.to_string(), &nonce, None).as_bytes())?;
     let (mut said, mut buffer) = (Vec::new(), [0; 1_024]);
     let id = loop {
         let read = stream.read(&mut buffer)?;
@@ -91,6 +100,6 @@ fn watch(server: SocketAddr, number: usize, key: &TokenKey) -> Result<TcpStream>
          stream-auth-type: jwt\r\n"
     );
     ask(server, &head, r#"{"watch":true}"#).with_context(|| format!("{user} can't watch"))?;
-    stream.set_nonblocking(true)?;
-    Ok(stream)
+    let answer = handshake::answer(&said, &nonce)?.context("an answer ends before the first frame")?.length;
+    Ok(said.split_off(answer))
 }
