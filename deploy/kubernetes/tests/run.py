@@ -14,7 +14,7 @@ HERE = Path(__file__).resolve().parent
 MANIFESTS = HERE.parent
 OVERLAYS = ["base", "overlays/smoke", "overlays/100k"]
 # The oldest in which all that is used is there, one that most clusters run, and the newest with schemas.
-VERSIONS = ["1.27", "1.32", "1.37"]
+VERSIONS = ["1.29", "1.32", "1.37"]
 ROLES = {"control-plane", "data-plane", "origin", "edge", "worker", "probe"}
 FLOWS = {
     ("worker", "control-plane", 7700),
@@ -29,6 +29,9 @@ FLOWS = {
     ("edge", "origin", 7801),
 }
 NAME = "app.kubernetes.io/name"
+# What each role may read of the secret that people make.
+SECRETS = {"control-plane": {"token"}, "origin": {"api-secret"}, "edge": {"api-secret"}}
+WEEK = 7 * 24 * 3600
 
 
 def broken(manifests, overlay, versions=VERSIONS):
@@ -39,7 +42,7 @@ def broken(manifests, overlay, versions=VERSIONS):
     if built.returncode:
         return [built.stderr.strip()]
     things = [thing for thing in yaml.safe_load_all(built.stdout) if thing]
-    return [*schemas(things, versions), *pods(things), *services(things), *policies(things)]
+    return [*schemas(things, versions), *pods(things), *lives(things), *secrets(things), *services(things), *policies(things)]
 
 
 def schemas(things, versions):
@@ -80,14 +83,55 @@ def pods(things):
                 yield f"{name} may do more than it needs"
             mounted = {m["name"] for m in container.get("volumeMounts", [])}
             volumes = {v["name"] for v in template["spec"].get("volumes", [])}
-            claims = {
-                c["metadata"]["name"]
-                for t in things
-                if t["metadata"]["name"] == name
-                for c in (t.get("spec") or {}).get("volumeClaimTemplates", [])
-            }
-            if mounted != volumes | claims:
-                yield f"{name}: mounts and volumes differ in {sorted(mounted ^ (volumes | claims))}"
+            if mounted != volumes:
+                yield f"{name}: mounts and volumes differ in {sorted(mounted ^ volumes)}"
+
+
+def lives(things):
+    """Everything ends by itself at one time, goes on until then, and stays away when it has ended in order."""
+    claims = {t["metadata"]["name"] for t in things if t["kind"] == "PersistentVolumeClaim"}
+    times, claimed = set(), []
+    for thing in (t for t in things if isinstance(t.get("spec"), dict) and "template" in t["spec"]):
+        name, spec = thing["metadata"]["name"], thing["spec"]
+        if thing["kind"] != "Job":
+            yield f"{name} is a {thing['kind']}, which does not end by itself"
+            continue
+        life = spec.get("activeDeadlineSeconds")
+        times.add(life)
+        if not isinstance(life, int) or not 0 < life <= WEEK:
+            yield f"{name} has no time to live within a week: {life}"
+        if spec["template"]["spec"].get("restartPolicy") != "OnFailure":
+            yield f"{name} is not started again when it fails, or is when it has ended in order"
+        if spec.get("backoffLimit", 6) < 1_000_000:
+            yield f"{name} is given up after {spec.get('backoffLimit', 6)} failures"
+        if spec.get("podReplacementPolicy") != "Failed":
+            yield f"{name} may be there twice"
+        if spec.get("completions") != spec.get("parallelism"):
+            yield f"{name}: {spec.get('completions')} of it, of which {spec.get('parallelism')} at a time"
+        volumes = spec["template"]["spec"].get("volumes", [])
+        claimed += [v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v]
+    if len(times) > 1:
+        yield f"roles end at different times: {sorted(times, key=str)}"
+    if sorted(claimed) != sorted(claims):
+        yield f"volumes that are claimed ({sorted(claimed)}) and made ({sorted(claims)}) differ"
+
+
+def secrets(things):
+    """Each role reads what it needs of the secret that people make, from files, and knows where."""
+    for name, template in templates(things):
+        made = [v["secret"] for v in template["spec"].get("volumes", []) if "secret" in v]
+        read = {i["path"] for s in made if s["secretName"] == "throng" for i in s.get("items", [{"path": "all"}])}
+        if read != SECRETS.get(name, set()):
+            yield f"{name} reads of the secret: {sorted(read)}"
+        for container in template["spec"]["containers"]:
+            sources = [*container.get("env", []), *container.get("envFrom", [])]
+            if any("secretRef" in e or "secretKeyRef" in e.get("valueFrom", {}) for e in sources):
+                yield f"{name} has a secret in its environment"
+            settings = [e.get("value", "") for e in container.get("env", [])]
+            words = " ".join([*container["args"], *settings])
+            for file in read:
+                if f"/run/throng/secrets/{file}" not in words:
+                    yield f"{name} is not told of its {file}"
 
 
 def services(things):
