@@ -159,6 +159,15 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// Who is going to return, and when.
+    pub(crate) fn returns(&self) -> HashMap<u64, Duration> {
+        let returns = self.queue.iter().filter_map(|Queued(due)| match due.work {
+            Work::Return { user, .. } => Some((user, due.at)),
+            _ => None,
+        });
+        returns.collect()
+    }
+
     /// What would be due after the end never is.
     fn push(&mut self, at: Duration, work: Work) {
         if at < self.end {

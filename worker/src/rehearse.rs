@@ -1,12 +1,13 @@
 //! Workers of a rehearsal: the real agent, schedule, recorders and shipping, around users that are simulated. No
 //! connection is made; what users would have measured follows from a seeded model of latency.
 //!
-//! `simulation` is plain code and a pure function of scenario, seed and lost workers: what it writes for each second of the
+//! `simulation` is plain code and a pure function of scenario, seed, lost workers and who has their users since: what it writes for each second of the
 //! run is the same on every machine. [`run`] is a worker, or a probe with its canaries, as the control plane sees it.
 
 mod canaries;
 mod latency;
 mod levels;
+mod losses;
 mod player;
 mod service;
 mod simulation;
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use levels::CORES;
-pub use service::Losses;
+pub use losses::Losses;
 
 use crate::rehearse::stand_in::StandIn;
 use crate::telemetry::{RunInfo, Session};

@@ -57,11 +57,6 @@ impl Plan {
         if !(1.0..=SPEED_MAX).contains(&speed) {
             return Err(format!("a rehearsal's speed is 1 to {SPEED_MAX}, and not {speed}"));
         }
-        if self.on_worker_loss == OnLoss::Redistribute {
-            return Err("simulated workers can't take over another's users: rehearse this scenario with \
-                        `--set on_worker_loss=continue`"
-                .to_owned());
-        }
         self.duration = self.duration.div_f64(speed);
         for phase in &mut self.phases {
             phase.start = phase.start.div_f64(speed);

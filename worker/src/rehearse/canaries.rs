@@ -9,7 +9,8 @@ use wire::Stamp;
 
 use super::latency::{Latency, canaries_in};
 use super::levels::Levels;
-use super::service::{Losses, Service};
+use super::losses::Losses;
+use super::service::Service;
 
 /// Canaries connect one after the other, within this time from the run's start.
 const CONNECT_SPREAD: Duration = Duration::from_secs(2);

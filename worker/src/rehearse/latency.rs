@@ -68,6 +68,11 @@ impl Connecting {
     pub(super) fn connected(&self) -> u64 {
         self.lag + self.tcp + self.tls.unwrap_or(0) + self.upgrade + self.first_event
     }
+
+    /// From due to the answer to watching.
+    pub(super) fn watching(&self) -> Duration {
+        Duration::from_micros(self.connected() + self.watch)
+    }
 }
 
 /// Where a user is at an instant.
@@ -152,7 +157,7 @@ impl Latency {
         (0..strata).map(stratum).collect()
     }
 
-    /// Where a user is.
+    /// Where a user is, as the scenario has it.
     pub(super) fn presence(&self, scenario: &Scenario, user: u64, at: Duration) -> Presence {
         let Some(mut joins) = scenario.joins_at(user) else { return Presence::Away };
         for visit in 0.. {
@@ -161,8 +166,7 @@ impl Latency {
             }
             let Stay { stays_for, away_for } = scenario.stays(user, visit);
             if stays_for.is_none_or(|stay| at < joins + stay) {
-                let connecting = self.connecting(user, visit);
-                let ready = joins + Duration::from_micros(connecting.connected() + connecting.watch);
+                let ready = joins + self.connecting(user, visit).watching();
                 return if at < ready { Presence::Joining } else { Presence::Here };
             }
             match (stays_for, away_for) {

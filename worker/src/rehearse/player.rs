@@ -1,7 +1,7 @@
 //! The thread that a simulated worker's users live on: asked to go on to an instant, it does, and says so.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use measure::{SharedRecorder, Timestamp};
@@ -9,7 +9,7 @@ use scenarios::{Scenario, Shard};
 
 use super::canaries::Canaries;
 use super::latency::Latency;
-use super::service::Losses;
+use super::losses::{Losses, Piece};
 use super::simulation::Simulation;
 use crate::load::Progress;
 
@@ -27,6 +27,8 @@ pub(super) struct Part {
     pub(super) recorder: SharedRecorder,
     pub(super) progress: Arc<Progress>,
     pub(super) losses: Arc<Losses>,
+    /// Users that it takes over, to be told before they are its own: taken out of here by the next turn.
+    pub(super) taken: Arc<Mutex<Vec<Piece>>>,
     /// The start instant, in run time.
     pub(super) start: Timestamp,
 }
@@ -79,16 +81,20 @@ impl Player {
 }
 
 fn play(part: &Part, cues: &Receiver<(Cue, SyncSender<()>)>) {
-    let Part { scenario, shard, recorder, progress, losses, start } = part;
+    let Part { scenario, shard, recorder, progress, losses, taken, start } = part;
     let latency = Latency::of(scenario);
     let recorder = recorder.clone();
     match shard {
         Some(shard) => {
             let own = (recorder, Arc::clone(progress));
             let mut users = Simulation::new(scenario, &latency, losses, *shard, own, *start);
-            follow(cues, |cue| match cue {
-                Cue::Advance(until) => users.advance(until),
-                Cue::Settle(at) => users.settle(at),
+            follow(cues, |cue| {
+                let pieces = std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner));
+                pieces.into_iter().for_each(|piece| users.take_over(piece));
+                match cue {
+                    Cue::Advance(until) => users.advance(until),
+                    Cue::Settle(at) => users.settle(at),
+                }
             });
         }
         None => {

@@ -3,7 +3,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use measure::MessageKey;
@@ -13,27 +12,12 @@ use scenarios::{Arrival, ChannelRef, Shard};
 use wire::Stamp;
 
 use super::latency::{Latency, Presence};
+use super::losses::Losses;
 
 /// The canaries' first message.
 const CANARIES_AFTER: Duration = Duration::from_secs(3);
 /// Bytes of a canary's text.
 const CANARY_TEXT: u64 = 58;
-
-/// Shards whose worker is gone, and from when on: what their users would have said is never published.
-#[derive(Debug, Default)]
-pub struct Losses(Mutex<Vec<(Shard, Duration)>>);
-
-impl Losses {
-    /// A shard's users do nothing any more from an instant of the run on. To be told before that.
-    pub fn add(&self, shard: Shard, at: Duration) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((shard, at));
-    }
-
-    fn lost(&self, user: u64, at: Duration) -> bool {
-        let losses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        losses.iter().any(|(shard, since)| *since <= at && shard.holds(user))
-    }
-}
 
 /// An event of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +128,7 @@ impl<'a> Service<'a> {
     }
 
     fn is_done(&self, user: u64, at: Duration) -> bool {
-        self.latency.presence(self.scenario, user, at) == Presence::Here && !self.losses.lost(user, at)
+        self.losses.presence(self.scenario, self.latency, user, at) == Presence::Here
     }
 }
 
@@ -170,6 +154,7 @@ pub(super) fn canary_messages(scenario: &Scenario) -> impl Iterator<Item = Arriv
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rehearse::losses::Piece;
     use crate::rehearse::testing::scenario;
 
     fn all(scenario: &Scenario, losses: &Losses) -> Vec<Published> {
@@ -207,5 +192,30 @@ mod tests {
         let before = |events: &[Published]| events.iter().filter(|p| p.at < Duration::from_secs(6)).count();
         assert_eq!(before(&whole), before(&less));
         assert!(less.len() < whole.len());
+    }
+
+    #[test]
+    fn users_who_are_taken_over_speak_again_once_they_are_back_and_fall_silent_with_their_new_worker() {
+        let scenario = scenario(300, "");
+        let (lost, latency) = (Shard { index: 0, count: 2 }, Latency::of(&scenario));
+        let parts = [0, 2].map(|index| Shard { index, count: 4 });
+        let losses = Losses::default();
+        losses.add(lost, Duration::from_secs(3));
+        for shard in parts {
+            losses.taken(Piece { shard, of: 2, from: Duration::from_secs(6) });
+        }
+        losses.add(parts[1], Duration::from_secs(9));
+        let there = |user: u64, at: f64| {
+            losses.presence(&scenario, &latency, user, Duration::from_secs_f64(at)) == Presence::Here
+        };
+        let stays = |at: f64| (0..300).filter(|user| there(*user, at)).count();
+        assert_eq!((stays(2.5), stays(3.5), stays(5.9)), (300, 150, 150));
+        assert!((150..300).contains(&stays(6.2)), "they return as fast as the ramp has it: {}", stays(6.2));
+        assert_eq!((stays(8.0), stays(9.5)), (300, 225));
+        let of_them = |from: u64, to: u64| {
+            let seconds = Duration::from_secs(from)..Duration::from_secs(to);
+            all(&scenario, &losses).iter().filter(|p| seconds.contains(&p.at)).count()
+        };
+        assert!(of_them(7, 9) > of_them(4, 6) && of_them(7, 9) > of_them(9, 11), "who is there is heard");
     }
 }

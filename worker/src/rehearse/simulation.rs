@@ -13,7 +13,8 @@ use scenarios::{ChannelRef, Shard};
 
 use super::latency::{Latency, Presence};
 use super::levels::Levels;
-use super::service::{Losses, Published, Service};
+use super::losses::{Losses, Piece, RETURN};
+use super::service::{Published, Service};
 use super::underway::Underway;
 use crate::driver::{Driver, Due, Work};
 use crate::load::Progress;
@@ -63,19 +64,41 @@ struct Room {
     watchers: Vec<u64>,
 }
 
+/// Users of one shard, and what is due for them.
+struct Crew<'a> {
+    shard: Shard,
+    driver: Driver<'a>,
+    seats: Vec<Seat>,
+}
+
+impl<'a> Crew<'a> {
+    fn new(scenario: &Scenario, shard: Shard, driver: Driver<'a>) -> Self {
+        let users = usize::try_from(scenario.users_in(shard)).unwrap_or(usize::MAX);
+        Self { shard, driver, seats: vec![Seat::Away; users] }
+    }
+
+    /// The users, in the order of their seats.
+    fn users(&self) -> impl Iterator<Item = u64> + use<> {
+        let (index, count) = (u64::from(self.shard.index), u64::from(self.shard.count));
+        (0..self.seats.len() as u64).map(move |n| index + n * count)
+    }
+}
+
 /// See the module.
 pub(super) struct Simulation<'a> {
     scenario: &'a Scenario,
     latency: &'a Latency,
-    shard: Shard,
+    losses: &'a Losses,
+    /// The worker's number among all.
+    worker: u32,
     recorder: SharedRecorder,
     progress: Arc<Progress>,
     /// The start instant, in run time.
     start: Timestamp,
-    driver: Driver<'a>,
+    /// The worker's own users, then those that it has taken over.
+    crews: Vec<Crew<'a>>,
     service: Service<'a>,
     later: BinaryHeap<Reverse<(Duration, Later)>>,
-    seats: Vec<Seat>,
     rooms: HashMap<ChannelRef, Room>,
     underway: Vec<Underway>,
     levels: Levels,
@@ -92,23 +115,27 @@ impl<'a> Simulation<'a> {
         (recorder, progress): (SharedRecorder, Arc<Progress>),
         start: Timestamp,
     ) -> Self {
-        let users = usize::try_from(scenario.users_in(shard)).unwrap_or(usize::MAX);
         Self {
             scenario,
             latency,
-            shard,
+            losses,
+            worker: shard.index,
             recorder,
             progress,
             start,
-            driver: Driver::new(scenario, shard),
+            crews: vec![Crew::new(scenario, shard, Driver::new(scenario, shard))],
             service: Service::new(scenario, latency, losses),
             later: BinaryHeap::new(),
-            seats: vec![Seat::Away; users],
             rooms: HashMap::new(),
             underway: Vec::new(),
             levels: Levels::new(shard.index),
             over: false,
         }
+    }
+
+    /// Has the users of another worker, too; nobody has come to the instant from which on it does.
+    pub(super) fn take_over(&mut self, piece: Piece) {
+        self.crews.push(Crew::new(self.scenario, piece.shard, piece.driver(self.scenario)));
     }
 
     /// Everything that happens before `until`, an instant since the run's start.
@@ -143,10 +170,10 @@ impl<'a> Simulation<'a> {
                 message.arrive(r, Duration::MAX);
             });
         });
-        for local in 0..self.seats.len() as u64 {
-            let user = u64::from(self.shard.index) + local * u64::from(self.shard.count);
+        let users: Vec<u64> = self.crews.iter().flat_map(Crew::users).collect();
+        for user in users {
             if let Some((cohort, _)) = self.scenario.cohort_of(user)
-                && !matches!(self.seats[local as usize], Seat::Away)
+                && !matches!(self.seat(user), None | Some(Seat::Away))
             {
                 self.planned(cohort, -1);
                 self.end_visit(user, cohort);
@@ -158,7 +185,9 @@ impl<'a> Simulation<'a> {
     /// In the order of time: who joins at an instant is there before what is published at it.
     fn happen(&mut self, until: Duration) {
         loop {
-            let (driven, passed) = (self.driver.next_at(), self.later.peek().map(|Reverse((at, _))| *at));
+            let driven = self.crews.iter().enumerate().filter_map(|(n, crew)| Some((crew.driver.next_at()?, n))).min();
+            let (crew, driven) = driven.map_or((0, None), |(at, crew)| (crew, Some(at)));
+            let passed = self.later.peek().map(|Reverse((at, _))| *at);
             let next = [driven, passed, self.service.next_at()].into_iter().flatten().min();
             let Some(at) = next.filter(|at| *at < until) else { return };
             if passed == Some(at) {
@@ -166,7 +195,7 @@ impl<'a> Simulation<'a> {
                     self.pass(later);
                 }
             } else if driven == Some(at) {
-                if let Some(due) = self.driver.pop(at) {
+                if let Some(due) = self.crews[crew].driver.pop(at) {
                     self.due(&due);
                 }
             } else if let Some(published) = self.service.pop() {
@@ -175,31 +204,29 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    fn seat(&mut self, user: u64) -> &mut Seat {
-        &mut self.seats[(user / u64::from(self.shard.count)) as usize]
+    /// Where one of our users sits.
+    fn seat(&mut self, user: u64) -> Option<&mut Seat> {
+        let crew = self.crews.iter_mut().find(|crew| crew.shard.holds(user))?;
+        crew.seats.get_mut((user / u64::from(crew.shard.count)) as usize)
+    }
+
+    fn sit(&mut self, user: u64, how: Seat) {
+        if let Some(seat) = self.seat(user) {
+            *seat = how;
+        }
     }
 
     fn due(&mut self, due: &Due) {
         match due.work {
-            Work::Join { user, cohort, visit } => {
-                self.planned(cohort, 1);
-                *self.seat(user) = Seat::Joining { visit };
-                let connecting = self.latency.connecting(user, visit);
-                self.started(cohort, connecting.lag);
-                let connected = due.at + Duration::from_micros(connecting.connected());
-                self.later.push(Reverse((connected, Later::Connected { user, cohort, visit })));
-                let watching = connected + Duration::from_micros(connecting.watch);
-                self.later.push(Reverse((watching, Later::Watching { user, cohort, visit })));
-            }
+            Work::Join { user, cohort, visit } => self.join(due.at, user, cohort, visit),
+            Work::Return { user, cohort } => self.join(due.at, user, cohort, RETURN),
             Work::Leave { user, cohort, .. } => {
                 self.planned(cohort, -1);
                 self.started(cohort, self.latency.lag(u16::MAX - 1, user));
                 self.end_visit(user, cohort);
             }
-            // Only of users that are taken over, which simulated workers refuse.
-            Work::Return { .. } => {}
             Work::Act { action, cohort, kind, ref arrival } => {
-                let presence = self.latency.presence(self.scenario, arrival.user, due.at);
+                let presence = self.losses.presence(self.scenario, self.latency, arrival.user, due.at);
                 let nothing = kind == ActionKind::React && !self.service.has_said(arrival.channel);
                 if presence == Presence::Away || nothing {
                     return;
@@ -226,16 +253,26 @@ impl<'a> Simulation<'a> {
         }
     }
 
+    fn join(&mut self, at: Duration, user: u64, cohort: Cohort, visit: u32) {
+        self.planned(cohort, 1);
+        self.sit(user, Seat::Joining { visit });
+        let connecting = self.latency.connecting(user, visit);
+        self.started(cohort, connecting.lag);
+        let connected = at + Duration::from_micros(connecting.connected());
+        self.later.push(Reverse((connected, Later::Connected { user, cohort, visit })));
+        self.later.push(Reverse((at + connecting.watching(), Later::Watching { user, cohort, visit })));
+    }
+
     fn pass(&mut self, later: Later) {
         match later {
             Later::Connected { user, cohort, visit } => {
-                if matches!(*self.seat(user), Seat::Joining { visit: v } if v == visit) {
-                    *self.seat(user) = Seat::Connected { visit };
+                if matches!(self.seat(user), Some(Seat::Joining { visit: v }) if *v == visit) {
+                    self.sit(user, Seat::Connected { visit });
                     self.connected(user, cohort, visit);
                 }
             }
             Later::Watching { user, cohort, visit } => {
-                if matches!(*self.seat(user), Seat::Connected { visit: v } if v == visit) {
+                if matches!(self.seat(user), Some(Seat::Connected { visit: v }) if *v == visit) {
                     self.watch(user, cohort, visit);
                 }
             }
@@ -279,12 +316,12 @@ impl<'a> Simulation<'a> {
             r.add(Gauge::Watching, Some(cohort), channels.len() as i64);
         });
         let since = channels.iter().map(|channel| self.service.seq(*channel)).collect();
-        *self.seat(user) = Seat::Here { since };
+        self.sit(user, Seat::Here { since });
     }
 
     /// A user goes. What was published for it is on its way and will arrive.
     fn end_visit(&mut self, user: u64, cohort: Cohort) {
-        let seat = std::mem::take(self.seat(user));
+        let seat = self.seat(user).map(std::mem::take).unwrap_or_default();
         let since = match seat {
             Seat::Away | Seat::Joining { .. } => return,
             Seat::Connected { .. } => Box::default(),
@@ -345,7 +382,7 @@ impl<'a> Simulation<'a> {
             };
             let sent = self.start + event.at + Duration::from_micros(event.late);
             let place = Place { channel: room.number, number: event.seq, sent };
-            let receivers = self.latency.receivers(key, self.shard.index, cohort, *watchers);
+            let receivers = self.latency.receivers(key, self.worker, cohort, *watchers);
             self.underway.push(Underway::new(event, key, place, cohort, receivers));
         }
     }

@@ -1,20 +1,21 @@
 //! What a run is to a simulated worker: prepared as a real one, started at the same instant, shipped the same way.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use agent::{Begin, Known, Running, Timer, Work};
+use agent::{Adopts, Begin, Known, Running, Timer, Work};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use measure::{Clock, Recorder, SharedRecorder, Timestamp};
-use proto::control::Prepare;
+use proto::control::{Adopt, Prepare};
 use scenarios::{Scenario, Shard};
 use tokio::sync::watch;
 use tracing::info;
 
+use super::losses::Piece;
 use super::player::{Part, Player};
-use super::{Config, Ships, Turn};
+use super::{Config, Losses, Ships, Turn};
 use crate::load::Progress;
 use crate::plan::Start;
 use crate::preflight::scenario_of;
@@ -26,7 +27,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// A probe goes on until it is told to stop, but not for ever: so long in the run's time.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// So long after a worker ended early its users are heard no more by the others, in real time.
+/// So long after a worker ended early its users are heard no more by the others, and so long after it was told to it has
+/// others' users, in real time: nobody's users have come so far yet, so that all hear the same.
 const SOON: Duration = Duration::from_millis(500);
 
 /// A simulated worker, as its agent sees it.
@@ -66,13 +68,14 @@ impl Work for StandIn {
         let (end, shard) = (rehearsal.scenario.timeline().end, rehearsal.shard);
         self.fail(ours, shard, rehearsal.speed);
         let recorder = SharedRecorder::new(Recorder::new(rehearsal.scenario.cohorts.len(), clock.now()));
-        let progress = Arc::new(Progress::default());
+        let (progress, taken) = (Arc::new(Progress::default()), Arc::default());
         let part = Part {
             scenario: rehearsal.scenario,
             shard,
             recorder: recorder.clone(),
             progress: Arc::clone(&progress),
             losses: Arc::clone(&self.config.losses),
+            taken: Arc::clone(&taken),
             start: begin.at,
         };
         let player = Player::start(part).map_err(|e| format!("no thread for simulated users: {e}"))?;
@@ -92,8 +95,15 @@ impl Work for StandIn {
         let (mut told, ending) = (begin.ending.clone(), begin.ending);
         let began = shard.map(|_| begins(self.clock.clone(), ours, Arc::clone(&progress)));
         let begun = Arc::clone(&progress);
-        let losses = Arc::clone(&self.config.losses);
         let soon = SOON.mul_f64(rehearsal.speed);
+        let held = Held {
+            shards: Arc::new(Mutex::new(shard.into_iter().map(|shard| (shard, Duration::ZERO)).collect())),
+            losses: Arc::clone(&self.config.losses),
+            killed_at: self.config.killed_at,
+            taken,
+        };
+        let over = Arc::clone(&settle_at);
+        let adopt = shard.map(|_| held.clone().adopts(clock.clone(), start, soon, over));
         let outcome = async move {
             let _began = began;
             let early = tokio::select! {
@@ -102,18 +112,17 @@ impl Work for StandIn {
             };
             // The last intervals are taken now; the last of all has everybody settle.
             let at = clock.now().since(start.at);
-            if let Some(shard) = shard.filter(|_| early) {
-                // Nobody's users have come so far yet, so that all hear the same.
-                losses.add(shard, at + soon);
-            }
+            // From here on nobody else's users come here.
             settle_at.store(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX - 1), Ordering::Relaxed);
+            if early {
+                held.lose(at + soon);
+            }
             session.finish(ship_within(&ending)).await
         };
         let read = |n: &AtomicI64| n.load(Ordering::Relaxed).max(0).unsigned_abs();
         let progress = move || (read(&progress.connected), read(&progress.planned));
         let (progress, began) = (Box::new(progress), Box::new(began_at(begun)));
-        // What simulated users see is a function of the shard; `redistribute` is refused in rehearsals.
-        Ok(Running { outcome: outcome.boxed(), progress, began, adopt: None })
+        Ok(Running { outcome: outcome.boxed(), progress, began, adopt })
     }
 }
 
@@ -131,6 +140,50 @@ impl StandIn {
         for cut in &self.config.cuts {
             cuts(self.config.cut.clone(), until(&self.clock, start, cut.at, speed), cut.lasts);
         }
+    }
+}
+
+/// The users that a worker has: its own, and those that it takes over.
+#[derive(Clone)]
+struct Held {
+    /// Each with when it became this worker's.
+    shards: Arc<Mutex<Vec<(Shard, Duration)>>>,
+    losses: Arc<Losses>,
+    killed_at: Option<Duration>,
+    taken: Arc<Mutex<Vec<Piece>>>,
+}
+
+impl Held {
+    /// They do nothing any more from an instant on.
+    fn lose(&self, at: Duration) {
+        for (shard, from) in self.shards.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            self.losses.add(*shard, at.max(*from));
+        }
+    }
+
+    /// Takes others' users over, until `over` has an end.
+    fn adopts(self, clock: Clock, start: Start, soon: Duration, over: Arc<AtomicU64>) -> Adopts {
+        Box::new(move |order: &Adopt| {
+            let shard = Shard::new(order.shard_index, order.shard_count).map_err(|e| e.to_string())?;
+            let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+            if shards.iter().any(|(held, _)| *held == shard) {
+                // The answer did not arrive.
+                return Ok(());
+            }
+            if over.load(Ordering::Relaxed) != u64::MAX {
+                return Err("the run is over here".to_owned());
+            }
+            let piece = Piece { shard, of: order.lost_count, from: clock.now().since(start.at) + soon };
+            self.losses.taken(piece);
+            if let Some(at) = self.killed_at {
+                // They are lost with this worker.
+                self.losses.add(shard, at.max(piece.from));
+            }
+            self.taken.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+            shards.push((shard, piece.from));
+            info!(?shard, from = ?piece.from, "users are taken over");
+            Ok(())
+        })
     }
 }
 

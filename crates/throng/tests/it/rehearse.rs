@@ -223,3 +223,43 @@ fn a_hundred_workers_say_when_they_began_and_the_report_how_far_apart() {
     // The aim is 10 ms; a machine that builds beside this may stand still for longer.
     assert!(spread.parse::<f64>().expect(text) < 1_000.0, "{text}");
 }
+
+#[test]
+fn users_of_workers_that_are_killed_or_cut_off_are_taken_over_and_the_account_says_since_when() {
+    let hold = ["--set", "on_worker_loss=redistribute", "--set", "cohorts.fans.users=2000", "--set"];
+    let faults = [
+        "phases.calm.hold=50s",
+        "--workers",
+        "4",
+        "--speed",
+        "2",
+        "--fault",
+        "kill-worker:3@4s",
+        "--fault",
+        "cut-link:2@6s",
+    ];
+    let mut run = Run::start_as("rehearse", CROWD, &[&hold[..], &faults[..]].concat());
+    assert_eq!(run.end(), 0, "others have them: {}{}", run.stdout(), run.stderr());
+    let result = rehearsed(&mut run);
+    let mut gone = lost(&result);
+    gone.sort_unstable();
+    assert_eq!(gone, ["worker-2", "worker-3"]);
+    let completeness = &result["completeness"];
+    assert!(completeness["expected"].as_u64().expect("a number") > 50_000, "{completeness}");
+    assert_eq!((&completeness["expected"], &completeness["lost"]), (&completeness["delivered"], &0.into()));
+    // Each was heard last when it failed, and others had its users 13 s of real time after that.
+    let gaps = result["gaps"].as_array().expect("gaps");
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    for (gap, failed) in gaps.iter().zip([4.0, 6.0]) {
+        let (from, to) = (gap["from_s"].as_f64().expect("a start"), gap["to_s"].as_f64().expect("an end"));
+        assert!(gap["users"] == 500 && from < failed + 3.0 && to - from > 20.0, "{gap}");
+    }
+    let connected: Vec<_> =
+        result["timeline"]["users_connected"].as_array().expect("seconds").iter().filter_map(Value::as_u64).collect();
+    assert!(connected.iter().all(|users| *users <= 2_000), "nobody is there twice: {connected:?}");
+    assert!(connected[10..40].contains(&1_000), "{connected:?}");
+    assert!(connected[40..].contains(&2_000), "all are back: {connected:?}");
+    let told = result["events"].as_array().expect("events").iter().filter(|event| event["kind"] == "handed_over");
+    let told: Vec<_> = told.filter_map(|event| event["text"].as_str()).collect();
+    assert!(told.len() == 2 && told.iter().all(|text| text.contains("since then they are with")), "{told:?}");
+}

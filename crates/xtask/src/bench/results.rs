@@ -54,7 +54,10 @@ pub(super) fn write(figures: &[Figure]) -> Result<()> {
 fn table(before: &str, figures: &[Figure], machine: &str) -> String {
     let mut text = String::from(
         "# What throng costs\n\nWritten by `cargo xtask bench`: the median of the rounds, and their spread; the limit is what \
-         the same run\nmeasured beside it, round by round.\n\n\
+         the same run\nmeasured beside it, round by round. `fanout-nchan` has a peer where others have a limit: throng's chat server \
+         and nginx\nwith nchan, each with 15,000 WebSocket subscribers of one channel that one process holds with the same \
+         client; deliveries a\nsecond of one message at a time, from the HTTP call that publishes it until the last of them \
+         has it. nchan is given the bytes\nthat throng made of its message, and checks, numbers and keeps less.\n\n\
          | bench | value | spread | limit | ratio | aim | | machine |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     let kept = before.lines().filter(|line| {

@@ -7,37 +7,48 @@ use crate::rehearse::testing::scenario;
 
 /// All intervals of `count` workers' users, taken each `step`, and what each worker still says of its users at the end.
 fn played(scenario: &Scenario, count: u32, step: Duration, losses: &Losses) -> Interval {
-    let latency = Latency::of(scenario);
     let mut all = Interval::default();
     for index in 0..count {
-        let recorder = SharedRecorder::new(Recorder::new(scenario.cohorts.len(), Timestamp::default()));
-        let progress = Arc::new(Progress::default());
-        let own = (recorder.clone(), Arc::clone(&progress));
-        let shard = Shard { index, count };
-        let mut users = Simulation::new(scenario, &latency, losses, shard, own, Timestamp::from_nanos(5));
-        let end = scenario.timeline().end;
-        let mut taken = Interval::default();
-        let mut add = |recorder: &SharedRecorder| {
-            taken.merge(&Interval { gauges: Default::default(), ..recorder.take(Timestamp::default()) });
-        };
-        let mut at = step;
-        while at < end {
-            users.advance(at);
-            add(&recorder);
-            at += step;
-        }
-        users.settle(end + Duration::from_secs(2));
-        // An end that comes again changes nothing.
-        users.advance(end + Duration::from_secs(3));
-        let last = recorder.take(Timestamp::default());
-        for gauge in [Gauge::UsersConnected, Gauge::UsersPlanned, Gauge::Watching, Gauge::InFlight] {
-            assert_eq!(last.level(gauge), 0, "{gauge} of worker {index}");
-        }
-        assert_eq!(progress.connected.load(Ordering::Relaxed), 0);
-        taken.merge(&Interval { gauges: Default::default(), ..last });
-        all.merge(&taken);
+        all.merge(&played_by(scenario, Shard { index, count }, &[], step, losses));
     }
     all
+}
+
+/// All intervals of one worker, which takes users over, each piece a step before it is its own.
+fn played_by(scenario: &Scenario, shard: Shard, pieces: &[Piece], step: Duration, losses: &Losses) -> Interval {
+    let latency = Latency::of(scenario);
+    let recorder = SharedRecorder::new(Recorder::new(scenario.cohorts.len(), Timestamp::default()));
+    let progress = Arc::new(Progress::default());
+    let own = (recorder.clone(), Arc::clone(&progress));
+    let mut users = Simulation::new(scenario, &latency, losses, shard, own, Timestamp::from_nanos(5));
+    let end = scenario.timeline().end;
+    let mut taken = Interval::default();
+    let mut add = |recorder: &SharedRecorder| {
+        taken.merge(&Interval { gauges: Default::default(), ..recorder.take(Timestamp::default()) });
+    };
+    let mut at = step;
+    while at < end {
+        for piece in pieces.iter().filter(|piece| (at - step..at).contains(&piece.from)) {
+            users.take_over(*piece);
+        }
+        users.advance(at);
+        add(&recorder);
+        at += step;
+    }
+    // A second before the end the crowd that stays is there, with that of others.
+    let stay = scenario.users_in(shard) + pieces.iter().map(|piece| scenario.users_in(piece.shard)).sum::<u64>();
+    let there = progress.connected.load(Ordering::Relaxed).unsigned_abs();
+    assert!(step > SECOND || (there > stay / 2 && there <= stay), "{there} of {stay}");
+    users.settle(end + Duration::from_secs(2));
+    // An end that comes again changes nothing.
+    users.advance(end + Duration::from_secs(3));
+    let last = recorder.take(Timestamp::default());
+    for gauge in [Gauge::UsersConnected, Gauge::UsersPlanned, Gauge::Watching, Gauge::InFlight] {
+        assert_eq!(last.level(gauge), 0, "{gauge} of worker {}", shard.index);
+    }
+    assert_eq!(progress.connected.load(Ordering::Relaxed), 0);
+    taken.merge(&Interval { gauges: Default::default(), ..last });
+    taken
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -92,4 +103,35 @@ fn what_a_lost_worker_would_have_sent_is_expected_by_nobody() {
     let (whole, less) = (played(&scenario, 4, SECOND, &Losses::default()), played(&scenario, 4, SECOND, &losses));
     assert!(less.count(Counter::Expected) < whole.count(Counter::Expected));
     assert_eq!(less.count(Counter::Expected), less.count(Counter::Delivered));
+}
+
+/// The second of four workers is lost at 3 s, and the others have its users from 5 s on.
+#[test]
+fn users_who_are_taken_over_are_accounted_for_from_their_return_on() {
+    let scenario = scenario(400, "probes: {canaries: 3, send: 2/s}\n");
+    let (count, from, losses) = (4, Duration::from_secs(5), Losses::default());
+    losses.add(Shard { index: 1, count }, Duration::from_secs(3));
+    let pieces: Vec<Piece> =
+        (0..3).map(|n| Piece { shard: Shard { index: 1 + count * n, count: 3 * count }, of: count, from }).collect();
+    pieces.iter().for_each(|piece| losses.taken(*piece));
+    let (mut with, mut without) = (Interval::default(), Interval::default());
+    for (index, piece) in [0, 2, 3].into_iter().zip(pieces) {
+        let shard = Shard { index, count };
+        with.merge(&played_by(&scenario, shard, &[piece], SECOND, &losses));
+        without.merge(&played_by(&scenario, shard, &[], SECOND, &losses));
+    }
+    let [expected, delivered] = [Counter::Expected, Counter::Delivered].map(|counter| with.count(counter));
+    assert_eq!(expected, delivered);
+    assert!(expected > without.count(Counter::Expected), "those who are back are told what is said");
+    for coverage in with.coverage.values() {
+        let mut watchers = coverage.watched.reader();
+        for (number, named) in &coverage.messages {
+            assert_eq!(watchers.at(*number), with.receipts[&named.message].count() as i64, "event {number}");
+        }
+    }
+    // Everybody of the lost worker who stays came back once, some of those who come and go more often.
+    let back = with.count(Counter::Connected) - without.count(Counter::Connected);
+    assert!(back >= 100, "{back} came back");
+    assert!(with.count(Counter::Sent) > without.count(Counter::Sent), "they speak, too");
+    assert_eq!(with.count(Counter::SendsDue), with.count(Counter::Sent) + with.count(Counter::Dropped));
 }
