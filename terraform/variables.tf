@@ -169,6 +169,11 @@ variable "workers" {
   })
 
   validation {
+    condition     = !var.load_balancer || var.workers.addresses == 1
+    error_message = "Behind a load balancer workers have addresses = 1: it keeps what comes from one address with one edge, and a user's calls come from its host's first."
+  }
+
+  validation {
     condition     = var.workers.instances >= 1 && floor(var.workers.instances) == var.workers.instances
     error_message = "There is at least one worker, and no half ones."
   }
@@ -235,7 +240,7 @@ variable "target_ports" {
 }
 
 variable "load_balancer" {
-  description = "One address for all edges."
+  description = "One address for all edges. What comes from one worker goes to one edge, so the fullest edge may have a few times its share."
   type        = bool
   default     = false
 }

@@ -48,12 +48,13 @@ pub(crate) struct Job {
 
 impl Job {
     /// Measures a run that starts at `start` on the run's clock until `stop` is cancelled, then ships what is left
-    /// `within` the time that is asked for at that moment; returns why not everything reached the data plane.
+    /// `within` so long, or as long as `sooner` says from when it does; returns why not everything reached the data plane.
     pub(crate) async fn measure(
         self,
         start: Timestamp,
         stop: CancellationToken,
-        within: impl Fn() -> Duration,
+        within: Duration,
+        sooner: impl Future<Output = Duration>,
     ) -> Result<(), String> {
         let clock = self.clock.clone();
         let recorder = || SharedRecorder::new(Recorder::new(0, clock.now()));
@@ -92,7 +93,8 @@ impl Job {
         if tokio::time::timeout(GOODBYE_WITHIN, ended).await.is_err() {
             tasks.abort_all();
         }
-        let shipped = shipper.finish(Instant::now() + within()).await;
+        let sooner = async { Instant::now() + sooner.await };
+        let shipped = shipper.finish_or(Instant::now() + within, sooner).await;
         shipped.map(|_| ()).map_err(|unshipped| unshipped.to_string())
     }
 

@@ -173,12 +173,27 @@ impl Shipper {
     ///
     /// # Errors
     /// When it doesn't have everything at the deadline, or wants no more.
-    pub async fn finish(mut self, deadline: Instant) -> Result<Vec<Account>, Unshipped> {
+    pub async fn finish(self, deadline: Instant) -> Result<Vec<Account>, Unshipped> {
+        self.finish_or(deadline, std::future::pending()).await
+    }
+
+    /// The same with an earlier deadline, from when `sooner` says so: what waits then is kept in time.
+    ///
+    /// # Errors
+    /// When it doesn't have everything at the deadline, or wants no more.
+    pub async fn finish_or(
+        mut self,
+        deadline: Instant,
+        sooner: impl Future<Output = Instant>,
+    ) -> Result<Vec<Account>, Unshipped> {
         self.stop_sampling.cancel();
         let sampled = tokio::time::timeout_at(deadline, &mut self.sampling).await;
         self.shared.ledger().finish();
         self.shared.more.notify_one();
-        let ended = self.ended(deadline).await;
+        let (ended, deadline) = tokio::select! {
+            ended = self.ended(deadline) => (ended, deadline),
+            sooner = sooner => (self.ended(deadline.min(sooner)).await, deadline.min(sooner)),
+        };
         let (waiting, accounts) = (self.waiting(), self.accounts());
         let reason = match (sampled, ended) {
             (Ok(Ok(())), Some(End::Closed)) => return Ok(accounts),

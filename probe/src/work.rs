@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::{Begin, Haste, Running, Work};
+use agent::{Begin, Running, Work};
 use client::Trust;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -117,7 +117,7 @@ impl Work for Watcher {
             known: begin.known,
             clock: self.clock.clone(),
         };
-        let (stop, ending, at) = (CancellationToken::new(), begin.ending, begin.at);
+        let (stop, mut ending, at) = (CancellationToken::new(), begin.ending, begin.at);
         let outcome = async move {
             let mut told = ending.clone();
             let stopper = stop.clone();
@@ -125,8 +125,12 @@ impl Work for Watcher {
                 told.asked().await;
                 stopper.cancel();
             });
-            let within = || if ending.haste() == Haste::Hurry { SHIP_IN_A_HURRY } else { SHIP };
-            let shipped = job.measure(at, stop, within).await;
+            // Whoever is told to hurry while it ships has time left to keep the rest.
+            let sooner = async {
+                ending.hurried().await;
+                SHIP_IN_A_HURRY
+            };
+            let shipped = job.measure(at, stop, SHIP, sooner).await;
             stopping.abort();
             shipped
         };

@@ -232,11 +232,21 @@ fn one_line(name: &str) -> String {
 
 /// A value as messages quote it: one line, not too long.
 pub(crate) fn quoted(value: &str) -> String {
-    let mut out: String = value.chars().take(60).map(printable).collect();
+    let hidden = password(value).unwrap_or_default();
+    let seen = value.char_indices().map(|(at, c)| if hidden.contains(&at) { '*' } else { printable(c) });
+    let mut out: String = seen.take(60).collect();
     if value.chars().nth(60).is_some() {
         out.push('…');
     }
     format!("`{out}`")
+}
+
+/// Where in an address a password stands.
+pub(crate) fn password(address: &str) -> Option<Range<usize>> {
+    let from = address.find("://")? + 3;
+    let at = address.rfind('@').filter(|at| *at > from)?;
+    let colon = address[from..at].find(':')?;
+    Some(from + colon + 1..at)
 }
 
 /// The nearest character boundary at or before an offset.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::decode::Decode;
-use crate::diagnostic::{Diagnostics, Span, Text};
+use crate::diagnostic::{Diagnostics, Span, Text, password};
 use crate::language::File;
 use crate::model::Scenario;
 use crate::tree::{Kind, Node};
@@ -123,10 +123,22 @@ pub(crate) fn hide_secrets(node: &Node, errors: &mut Diagnostics) {
                     }
                     _ => hide_secrets(&entry.value, errors),
                 }
+                if matches!(entry.key.name.as_str(), "url" | "urls") {
+                    hide_passwords(&entry.value, errors);
+                }
             }
         }
         Kind::List(items) => items.iter().for_each(|item| hide_secrets(item, errors)),
         Kind::Scalar(_) | Kind::Refused => {}
+    }
+}
+
+/// Marks addresses with a password, which are refused.
+fn hide_passwords(node: &Node, errors: &mut Diagnostics) {
+    match &node.kind {
+        Kind::Scalar(scalar) if password(&scalar.raw).is_some() => errors.hide(node.span),
+        Kind::List(items) => items.iter().for_each(|item| hide_passwords(item, errors)),
+        _ => {}
     }
 }
 

@@ -40,7 +40,7 @@ def broken(things):
     of = {}
     for thing in things:
         of.setdefault(thing["kind"], []).append(thing["state"])
-    return [*reach(of), *hosts(of), *ends(of), *rights(of), *tags(things)]
+    return [*reach(of), *sticks(of), *hosts(of), *ends(of), *rights(of), *tags(things)]
 
 
 def reach(of):
@@ -68,6 +68,13 @@ def reach(of):
     for rule in of["aws_vpc_security_group_egress_rule"]:
         if rule["cidr_ipv4"] == "0.0.0.0/0" and rule["to_port"] != 443:
             yield f"egress to everybody at port {rule['to_port']}"
+
+
+def sticks(of):
+    """Calls about a connection reach the edge that holds it."""
+    for group in of.get("aws_lb_target_group", []):
+        if [(s["enabled"], s["type"]) for s in group["stickiness"] or []] != [(True, "source_ip")]:
+            yield f"{group['name']}: a user's calls go to edges that don't know its connection"
 
 
 def hosts(of):

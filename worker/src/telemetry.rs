@@ -38,7 +38,11 @@ pub trait Session: Send + 'static {
     /// Takes and ships what these record from now on, too, as the same source's.
     fn add(&self, recorders: Vec<SharedRecorder>);
 
-    /// Takes the last interval, ships everything, says goodbye, and waits at most `within` until all is acknowledged.
-    /// Its error says in words what could not be shipped.
-    fn finish(self: Box<Self>, within: Duration) -> BoxFuture<'static, Result<(), String>>;
+    /// Takes the last interval, ships everything, says goodbye, and waits at most `within` until all is acknowledged; or as
+    /// long as `sooner` says, from when it does. Its error says in words what could not be shipped.
+    fn finish(
+        self: Box<Self>,
+        within: Duration,
+        sooner: BoxFuture<'static, Duration>,
+    ) -> BoxFuture<'static, Result<(), String>>;
 }

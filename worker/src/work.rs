@@ -29,9 +29,13 @@ const SETTLE_IN_A_HURRY: Duration = Duration::from_millis(1_500);
 /// Then what was measured must be shipped.
 const SHIP_IN_A_HURRY: Duration = Duration::from_secs(2);
 
-/// How long shipping may take at the end of a run.
-pub(crate) fn ship_within(ending: &Ending) -> Duration {
-    if ending.haste() == Haste::Hurry { SHIP_IN_A_HURRY } else { SHIP }
+/// Ships what a run's sessions have, at its end. Whoever is told to hurry meanwhile has time left to keep the rest.
+pub(crate) fn ship(session: Box<dyn Session>, mut ending: Ending) -> BoxFuture<'static, Result<(), String>> {
+    let sooner = async move {
+        ending.hurried().await;
+        SHIP_IN_A_HURRY
+    };
+    session.finish(SHIP, sooner.boxed())
 }
 
 /// A worker, as its agent sees it.
@@ -94,7 +98,7 @@ impl Work for Users {
             };
             let session = session.lock().unwrap_or_else(PoisonError::into_inner).take();
             let shipped = match session {
-                Some(session) => session.finish(ship_within(&ending)).await,
+                Some(session) => ship(session, ending).await,
                 // Nobody else takes it.
                 None => Ok(()),
             };

@@ -30,8 +30,11 @@ impl Endpoint {
     /// Reads a base URL.
     ///
     /// # Errors
-    /// When it is no URL, has another scheme, or no host. The text says how to mend it.
+    /// When it is no URL, has another scheme, no host, or room for a secret. The text says how to mend it.
     pub fn parse(text: &str) -> Result<Self, ConnectError> {
+        if let Some(secret) = secretive(text) {
+            return Err(secret);
+        }
         let bad = |why: String| ConnectError::Url { url: text.to_owned(), why };
         let url = Url::parse(text).map_err(|e| bad(format!("{e}; write it like wss://chat.example.com")))?;
         let tls = match url.scheme() {
@@ -138,6 +141,23 @@ pub fn encode(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
+/// Addresses stand in reports, logs and arguments. One with a name, a password or a query is refused without saying them.
+fn secretive(text: &str) -> Option<ConnectError> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let whole = rest.split(['?', '#']).next().unwrap_or_default();
+    let (authority, path) = whole.split_once('/').unwrap_or((whole, ""));
+    let host = authority.rsplit_once('@').map(|(_, host)| host);
+    if host.is_none() && whole.len() == rest.len() {
+        return None;
+    }
+    let (host, slash) = (host.unwrap_or(authority), if path.is_empty() { "" } else { "/" });
+    let instead = if scheme.is_empty() { host.to_owned() } else { format!("{scheme}://{host}{slash}{path}") };
+    let why = "it has a user's name, a password, `?…` or `#…`, which would stand in reports; leave that out, and give \
+               --api-key and --api-secret-file"
+        .to_owned();
+    Some(ConnectError::Url { url: instead, why })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +193,23 @@ mod tests {
         for (url, word) in [("ftp://x", "use ws://"), ("127.0.0.1:80", "write it like"), ("ws://", "host")] {
             assert!(Endpoint::parse(url).unwrap_err().to_string().contains(word), "{url}");
         }
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_refused_and_not_said() {
+        for url in [
+            "wss://me:hush@chat.example.com/x",
+            "ws://hush@127.0.0.1:80",
+            "wss://me:hush@x@chat.example.com",
+            "wss://chat.example.com?token=hush",
+            "wss://chat.example.com/x#hush",
+            "me:hush@chat.example.com",
+            "wss://:hush@/x",
+        ] {
+            let said = Endpoint::parse(url).unwrap_err().to_string();
+            assert!(said.contains("leave that out") && !said.contains("hush"), "{url}: {said}");
+        }
+        assert!(Endpoint::parse("wss://chat.example.com/a@b").is_ok(), "a path may have any letter");
     }
 
     #[test]

@@ -132,6 +132,26 @@ async fn a_data_plane_that_never_comes_does_not_hold_the_end_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_told_to_hurry_while_it_ships_keeps_what_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    // It takes connections, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let a = recorder();
+    let shipper =
+        start(silent.local_addr().unwrap(), vec![source("w", "worker", vec![a.clone()])], dir.path(), 1 << 20);
+    record(&a, 5);
+    let (hurry, hurried) = tokio::sync::oneshot::channel();
+    let sooner = async { hurried.await.unwrap() };
+    let deadline = Instant::now() + Duration::from_secs(3_600);
+    let finishing = tokio::spawn(shipper.finish_or(deadline, sooner));
+    hurry.send(Instant::now()).unwrap();
+    let unshipped = tokio::time::timeout(PATIENCE, finishing).await.expect("it hurries").unwrap().unwrap_err();
+    assert!(unshipped.waiting >= 1, "{unshipped}");
+    let kept = proto::kept::read(&unshipped.kept.expect("a file")).unwrap();
+    assert!(kept.len() >= 2, "who ships, and what: {kept:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_over_is_not_shipped_for_until_the_deadline() {
     let dir = tempfile::tempdir().unwrap();
     let plane = FakePlane { refuse: Some(tonic::Code::Aborted), ..FakePlane::default() };

@@ -1,6 +1,6 @@
 # Five million users from three regions. Rehearse the scenario first (`throng rehearse`): this costs more than a hundred dollars
-# an hour, see terraform/README.md. 50,000 users a worker, as in the rehearsal; two addresses each, so that no source address
-# comes near its 64,511 ports.
+# an hour, see terraform/README.md. 50,000 users a worker, as in the rehearsal, which leaves its address 14,511 of its ports.
+# The balancer keeps a worker with one edge: with two workers for each edge some have none, and the fullest six or so.
 module "fleet" {
   source = "../.."
 
@@ -15,7 +15,7 @@ module "fleet" {
   data_plane    = { instance_type = "c7g.4xlarge", disk_gib = 256 }
   origin        = { instance_type = "c7gn.16xlarge", disk_gib = 256 }
   edges         = { instances = 50, instance_type = "c7gn.4xlarge" }
-  workers       = { instances = 70, instance_type = "c7gn.2xlarge", addresses = 2 }
+  workers       = { instances = 70, instance_type = "c7gn.2xlarge" }
   workers_spot  = { on_demand_base = 10, also = ["c7g.4xlarge", "c6gn.2xlarge", "m7g.4xlarge"] }
   probes        = { instances = 4, instance_type = "c7g.xlarge" }
   load_balancer = true

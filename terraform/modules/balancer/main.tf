@@ -23,6 +23,13 @@ resource "aws_lb_target_group" "edges" {
   deregistration_delay = "0"
   tags                 = var.tags
 
+  # A user's calls name the connection that they are about, and only the edge that holds it knows it: what comes from one
+  # address goes to one edge.
+  stickiness {
+    enabled = true
+    type    = "source_ip"
+  }
+
   health_check {
     protocol            = "HTTP"
     path                = "/stats"

@@ -20,7 +20,7 @@ use crate::load::Progress;
 use crate::plan::Start;
 use crate::preflight::scenario_of;
 use crate::telemetry::RunInfo;
-use crate::work::ship_within;
+use crate::work::ship;
 
 /// From the run's planned end until everybody has settled, in the run's time.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -117,7 +117,7 @@ impl Work for StandIn {
             if early {
                 held.lose(at + soon);
             }
-            session.finish(ship_within(&ending)).await
+            ship(session, ending).await
         };
         let read = |n: &AtomicI64| n.load(Ordering::Relaxed).max(0).unsigned_abs();
         let progress = move || (read(&progress.connected), read(&progress.planned));

@@ -122,7 +122,11 @@ impl Session for Book {
         self.recorders.lock().unwrap().extend(recorders);
     }
 
-    fn finish(self: Box<Self>, _within: Duration) -> BoxFuture<'static, Result<(), String>> {
+    fn finish(
+        self: Box<Self>,
+        _within: Duration,
+        _sooner: BoxFuture<'static, Duration>,
+    ) -> BoxFuture<'static, Result<(), String>> {
         Box::pin(async move {
             let mut all = Interval::default();
             self.recorders.lock().unwrap().iter().for_each(|r| all.merge(&r.take(Clock::System.now())));

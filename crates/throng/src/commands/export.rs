@@ -28,6 +28,12 @@ pub(crate) fn export(args: &ExportArgs) -> Result<Exit, Failure> {
     })
 }
 
+/// Whatever wrote: JSON's writer has errors of its own around the system's.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
+    error.chain().any(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let kind =
+            kind.or_else(|| cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind));
+        kind == Some(ErrorKind::BrokenPipe)
+    })
 }

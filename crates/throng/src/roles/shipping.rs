@@ -73,9 +73,14 @@ impl Session for Shipped {
         self.shipper.add(recorders);
     }
 
-    fn finish(self: Box<Self>, within: Duration) -> BoxFuture<'static, Result<(), String>> {
+    fn finish(
+        self: Box<Self>,
+        within: Duration,
+        sooner: BoxFuture<'static, Duration>,
+    ) -> BoxFuture<'static, Result<(), String>> {
         let deadline = Instant::now() + within;
-        async move { self.shipper.finish(deadline).await.map(|_| ()).map_err(|unshipped| unshipped.to_string()) }
+        let sooner = async move { Instant::now() + sooner.await };
+        async move { self.shipper.finish_or(deadline, sooner).await.map(|_| ()).map_err(|unshipped| unshipped.to_string()) }
             .boxed()
     }
 }

@@ -1,5 +1,7 @@
 //! A stored run, rendered again.
 
+use std::process::Stdio;
+
 use crate::harness::{Run, SMALL, finish, throng};
 
 #[test]
@@ -46,6 +48,15 @@ fn a_run_is_compared_with_a_baseline_and_with_itself_and_exported() {
     for (format, start) in [("hlog", "#[Histogram"), ("csv", "second,users_planned,"), ("json", "{")] {
         let (code, stdout, stderr) = finish(throng().arg("export").arg(before.out()).args(["--format", format]));
         assert!(code == 0 && stdout.starts_with(start), "{format}: {stdout:.80}{stderr}");
+    }
+    for format in ["hlog", "csv", "json"] {
+        // `| head`, which has seen enough before anything was written.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut export = throng();
+        export.arg("export").arg(before.out()).args(["--format", format]).stdout(writer).stderr(Stdio::piped());
+        let (code, _, stderr) = finish(&mut export);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{format}");
     }
     let (code, _, stderr) = finish(throng().args(["run", "x.yaml", "--baseline"]).arg(slower.path().join("none")));
     assert!(code == 64 && stderr.contains("result.json"), "{code} {stderr}");
