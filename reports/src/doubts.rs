@@ -3,10 +3,10 @@
 use measure::Counter;
 
 use crate::clocks;
-use crate::format::{count, duration_us, percent};
+use crate::format::{count, duration_us, percent, run_time};
 use crate::lacking;
 use crate::result::{HostInfo, RunResult};
-use crate::run::RunState;
+use crate::run::{EDGE_LOST, RunState};
 
 /// A host whose processors are busier than this share makes everything on it slower, the service under test included.
 const HOST_BUSY: f64 = 0.95;
@@ -24,6 +24,7 @@ const CANARY_FACTOR: f64 = 2.0;
 pub(crate) fn doubts(run: &RunState, result: &RunResult) -> Vec<String> {
     let mut doubts = Vec::new();
     counted(run, &mut doubts);
+    doubts.extend(edges(run));
     busy_hosts(run, result, &mut doubts);
     doubts.extend(full_hosts(result));
     doubts.extend(crate::verdict::reached::doubts(run, result));
@@ -70,6 +71,18 @@ fn counted(run: &RunState, doubts: &mut Vec<String>) {
     say(run.repeats, "intervals were shipped again after a break, and counted once.");
 }
 
+/// That a part of the service died: what it lost is in the account, but how long it took is of a service that mends itself.
+fn edges(run: &RunState) -> Option<String> {
+    let lost = || run.events.iter().filter(|event| event.kind == EDGE_LOST);
+    let first = run_time(lost().next()?.at_s);
+    let times =
+        crate::format::counted(lost().count() as u64, "edge of the service died", "times an edge of the service died");
+    Some(format!(
+        "{times} in mid-run, first at {first}: its users had to connect again, and what was measured until they were back is of \
+         a service that mends itself. Its log says why it died."
+    ))
+}
+
 fn busy_hosts(run: &RunState, result: &RunResult, doubts: &mut Vec<String>) {
     for host in &result.hosts {
         let full = f64::from(host.cores.max(1)) * HOST_BUSY;
@@ -111,5 +124,30 @@ fn canaries(result: &RunResult, doubts: &mut Vec<String>) {
     if (bulk / canary).max(canary / bulk) > CANARY_FACTOR {
         let (bulk, canary) = (duration_us(bulk), duration_us(canary));
         doubts.push(format!("Canaries had messages after {canary} (median), the bulk of the users after {bulk}."));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::telemetry::NoteRequest;
+
+    use crate::journal::Event;
+    use crate::result::Outcome;
+    use crate::run::EDGE_LOST;
+    use crate::testing::{START_NS, healthy, result, run};
+
+    #[test]
+    fn an_edge_that_died_is_a_doubt_and_no_verdict() {
+        let mut run = run("  - lost: count == 0\n", (0..10).map(|_| healthy()));
+        let told = |result: crate::RunResult| result.doubts.into_iter().find(|doubt| doubt.contains("edge"));
+        assert_eq!(told(result(&run)), None);
+        for at_s in [4, 7] {
+            let (kind, text) = (EDGE_LOST.to_owned(), "edge-1 was killed (signal 9)".to_owned());
+            run.step(&Event::Note(NoteRequest { run: "r".into(), at_ns: START_NS + at_s * 1_000_000_000, kind, text }));
+        }
+        let result = result(&run);
+        assert_eq!(result.verdict.outcome, Outcome::Passed);
+        let told = told(result).expect("a doubt").replace('\u{a0}', " ");
+        assert!(told.starts_with("2 times an edge of the service died in mid-run, first at 4 s:"), "{told}");
     }
 }

@@ -51,3 +51,4 @@ pub use compare::{Comparison, compare};
 pub use plane::{Config, DataPlane};
 pub use push::Collector;
 pub use result::RunResult;
+pub use run::{EDGE_BACK, EDGE_LOST};

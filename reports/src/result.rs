@@ -324,7 +324,7 @@ pub struct PhaseSpan {
 pub struct EventInfo {
     /// Seconds since the start instant.
     pub at_s: f64,
-    /// `worker_lost`, `node_lost`, `data_plane_back`, `stopped`, …
+    /// `worker_lost`, `edge_lost`, `data_plane_back`, `stopped`, …
     pub kind: String,
     /// In words.
     pub text: String,

@@ -27,6 +27,11 @@ const STRAGGLER_S: u32 = 30;
 /// The kind of the note that says that a threshold with `abort` has stopped the run.
 pub(crate) const ABORTED: &str = "aborted";
 
+/// The kind of the event that tells of an edge of the service that died in mid-run.
+pub const EDGE_LOST: &str = "edge_lost";
+/// The kind of the event that tells that it serves again.
+pub const EDGE_BACK: &str = "edge_back";
+
 /// The kinds of notes after which there is no load.
 const STOPS: [&str; 2] = ["stopped", ABORTED];
 

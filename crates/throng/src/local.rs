@@ -3,4 +3,6 @@
 
 pub(crate) mod child;
 pub(crate) mod fleet;
+mod nodes;
+mod restart;
 pub(crate) mod sizes;

@@ -11,9 +11,11 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::child::{Child, Ended, Role, Spec};
+use super::nodes::{self, Nodes};
+use super::restart::Restarts;
 use super::sizes::Sizes;
 use crate::rehearse::Rehearsal;
-use crate::secrets::{Secret, SecretFile};
+use crate::secrets::Secret;
 
 /// How long everybody may take to drain; a role ends itself after 4 s.
 const STOP_WITHIN: Duration = Duration::from_millis(4_700);
@@ -23,15 +25,10 @@ pub(crate) const DATA_PLANE: &str = "data-plane";
 pub(crate) const CONTROL_PLANE: &str = "control-plane";
 /// Where a control plane that may be started again keeps its runs, in the run's directory.
 const STATE_DIR: &str = ".control-plane";
-/// How often a process is started again in one run.
-const RESTARTS_MAX: u32 = 5;
-/// How often one start is tried: its port may be held for a moment.
-const TRIES: u32 = 3;
 /// The process of a rehearsal's workers and probe.
 const REHEARSED_WORKERS: &str = "rehearsed-workers";
 /// Any free port of loopback.
-const ANY_PORT: &str = "127.0.0.1:0";
-const BETWEEN_TRIES: Duration = Duration::from_millis(300);
+pub(super) const ANY_PORT: &str = "127.0.0.1:0";
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -59,13 +56,6 @@ pub(crate) struct Keys {
     pub(crate) api_secret: Secret,
 }
 
-/// A process that goes on where it was when it is started again, at the address that everybody knows.
-#[derive(Debug)]
-struct Restartable {
-    spec: Spec,
-    restarts: u32,
-}
-
 /// The running processes.
 #[derive(Debug)]
 pub(crate) struct Fleet {
@@ -74,8 +64,7 @@ pub(crate) struct Fleet {
     tell: mpsc::Sender<Ended>,
     dir: PathBuf,
     logs: PathBuf,
-    /// Those that may be started again, by name.
-    restartable: BTreeMap<String, Restartable>,
+    restarts: Restarts,
     /// The control plane's gRPC API.
     pub(crate) control_plane: String,
     /// The control plane's page, if it has one.
@@ -103,13 +92,13 @@ impl Fleet {
             remembers: rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.restarts(CONTROL_PLANE)),
         };
         let data_plane_spec = planes.data_plane(ANY_PORT);
-        let (data_plane, (nodes, bundled)) =
-            tokio::try_join!(Child::start(&data_plane_spec, &logs, tell.clone()), async {
-                match &chat_server {
-                    Some(keys) => start_chat_server(&logs, &tell, edges, keys).await,
-                    None => Ok(<_>::default()),
-                }
-            })?;
+        let (data_plane, nodes) = tokio::try_join!(Child::start(&data_plane_spec, &logs, tell.clone()), async {
+            match &chat_server {
+                Some(keys) => nodes::start(&logs, &tell, edges, keys).await,
+                None => Ok(Nodes::default()),
+            }
+        })?;
+        let Nodes { children: nodes, urls: bundled, edges: mut again } = nodes;
         let data_plane_address = address(&data_plane, "listen")?;
         let data_plane_url = format!("http://{data_plane_address}");
         let control_plane_spec = planes.control_plane(&data_plane_url, ANY_PORT, ANY_PORT);
@@ -119,10 +108,10 @@ impl Fleet {
         let web = address(&control_plane, "web").ok();
         let page = web.as_ref().map(|a| format!("http://{a}/"));
         // Everybody knows them by these addresses, so they come back there.
-        let mut again = vec![planes.data_plane(&data_plane_address)];
+        again.push(planes.data_plane(&data_plane_address).into());
         if planes.remembers {
             let web = web.as_deref().unwrap_or(ANY_PORT);
-            again.push(planes.control_plane(&data_plane_url, &control_plane_address, web));
+            again.push(planes.control_plane(&data_plane_url, &control_plane_address, web).into());
         }
         let mut children =
             BTreeMap::from([(DATA_PLANE.to_owned(), data_plane), (CONTROL_PLANE.to_owned(), control_plane)]);
@@ -143,7 +132,7 @@ impl Fleet {
             tell,
             dir,
             logs,
-            restartable: again.into_iter().map(|spec| (spec.name.clone(), Restartable { spec, restarts: 0 })).collect(),
+            restarts: Restarts::of(again),
             control_plane: control_plane_url,
             page,
             data_plane: data_plane_url,
@@ -160,7 +149,7 @@ impl Fleet {
 
     /// Whether a process goes on where it was when it is started again.
     pub(crate) fn may_restart(&self, name: &str) -> bool {
-        self.restartable.contains_key(name)
+        self.restarts.may(name)
     }
 
     /// Starts a process again, at the address that everybody knows.
@@ -168,18 +157,7 @@ impl Fleet {
     /// # Errors
     /// When it is none that may be, doesn't come back, or has come back often enough.
     pub(crate) async fn restart(&mut self, name: &str) -> Result<()> {
-        let again = self.restartable.get_mut(name).with_context(|| format!("{name} can't go on where it was"))?;
-        again.restarts += 1;
-        anyhow::ensure!(again.restarts <= RESTARTS_MAX, "it has ended {} times", again.restarts);
-        let mut tried = 1;
-        let child = loop {
-            match Child::start(&again.spec, &self.logs, self.tell.clone()).await {
-                Ok(child) => break child,
-                Err(error) if tried >= TRIES => return Err(error),
-                Err(_) => tried += 1,
-            }
-            tokio::time::sleep(BETWEEN_TRIES).await;
-        };
+        let child = self.restarts.restart(name, &self.logs, &self.tell).await?;
         self.children.insert(name.to_owned(), child);
         Ok(())
     }
@@ -275,47 +253,7 @@ fn agents(workers: u32, rehearsal: Option<&Rehearsal>) -> Vec<(String, Role, Vec
     named.map(|(name, role)| (name.clone(), role, flags(["--name", &name]))).collect()
 }
 
-/// Starts the bundled chat server: one process, or an origin and its edges. Answers the processes and where clients reach it.
-async fn start_chat_server(
-    logs: &Path,
-    tell: &mpsc::Sender<Ended>,
-    edges: u32,
-    Keys { api_key, api_secret }: &Keys,
-) -> Result<(Vec<(String, Child)>, Vec<String>)> {
-    // Read once, when each starts; so the file is gone as soon as all serve.
-    let file = SecretFile::new(api_secret)?;
-    let node = |name: &str| {
-        let mut spec = spec(name, Role::ChatServer, ["--listen", ANY_PORT, "--api-key", api_key]);
-        spec.flags.extend([OsString::from("--api-secret-file"), file.path().into_os_string()]);
-        spec.nice = niceness(edges, None, Role::ChatServer);
-        spec
-    };
-    let url = |child: &Child| Ok::<_, anyhow::Error>(format!("ws://{}", address(child, "listen")?));
-    let mut origin = node("chat-server");
-    if edges > 0 {
-        origin.flags.extend(flags(["--link-listen", ANY_PORT]));
-    }
-    let origin = Child::start(&origin, logs, tell.clone()).await?;
-    if edges == 0 {
-        let urls = vec![url(&origin)?];
-        return Ok((vec![("chat-server".to_owned(), origin)], urls));
-    }
-    let link = address(&origin, "link")?;
-    let started = (1..=edges).map(|n| {
-        let name = format!("edge-{n}");
-        let mut spec = node(&name);
-        spec.flags.extend(flags(["--edge", "--origin", &link]));
-        spec.threads = Sizes { workers: 0, edges }.threads(edges);
-        let tell = tell.clone();
-        async move { Child::start(&spec, logs, tell).await.map(|child| (name, child)) }
-    });
-    let mut nodes = try_join_all(started).await?;
-    let urls = nodes.iter().map(|(_, child)| url(child)).collect::<Result<_>>()?;
-    nodes.push(("chat-server".to_owned(), origin));
-    Ok((nodes, urls))
-}
-
-fn spec<const N: usize>(name: &str, role: Role, words: [&str; N]) -> Spec {
+pub(super) fn spec<const N: usize>(name: &str, role: Role, words: [&str; N]) -> Spec {
     Spec { name: name.to_owned(), role, flags: flags(words), nice: None, threads: None }
 }
 
@@ -324,7 +262,7 @@ fn spec<const N: usize>(name: &str, role: Role, words: [&str; N]) -> Spec {
 /// it turn users away, who come again and make it worse. In a small fleet only the data plane gives way.
 ///
 /// In a rehearsal nobody is timed, and the data plane is who is rehearsed.
-fn niceness(edges: u32, rehearsal: Option<&Rehearsal>, role: Role) -> Option<i32> {
+pub(super) fn niceness(edges: u32, rehearsal: Option<&Rehearsal>, role: Role) -> Option<i32> {
     let niceness = match role {
         // Of simulated workers their users give way, thread by thread; who says that a worker is there does not.
         Role::DataPlane | Role::ControlPlane | Role::Probe | Role::RehearsedWorkers => 0,
@@ -333,11 +271,11 @@ fn niceness(edges: u32, rehearsal: Option<&Rehearsal>, role: Role) -> Option<i32
     (edges > 0 || rehearsal.is_some()).then_some(niceness)
 }
 
-fn flags<const N: usize>(words: [&str; N]) -> Vec<OsString> {
+pub(super) fn flags<const N: usize>(words: [&str; N]) -> Vec<OsString> {
     words.into_iter().map(OsString::from).collect()
 }
 
-fn address(child: &Child, key: &str) -> Result<String> {
+pub(super) fn address(child: &Child, key: &str) -> Result<String> {
     let said = &child.ready;
     said[key].as_str().map(str::to_owned).with_context(|| format!("a role's first line has no {key:?}: {said}"))
 }

@@ -191,8 +191,13 @@ impl Follower<'_> {
         match role {
             Role::ControlPlane => {}
             Role::DataPlane => return self.restart_data_plane(how).await,
+            Role::ChatServer if self.fleet.as_deref().is_some_and(|fleet| fleet.may_restart(name)) => {
+                self.restart_edge(name, how).await;
+                return None;
+            }
+            // Its channels, and the numbers of their events, were in its memory: without them no account could go on.
             Role::ChatServer => {
-                self.progress.say(&format!("{name} {how}; the run stops, since there is nothing left to measure"));
+                self.progress.say(&format!("{name} {how}; the run stops, since its channels are gone with it"));
                 self.stop(&format!("the chat server {how}"), false).await;
             }
             Role::RehearsedWorkers => {
@@ -221,6 +226,27 @@ impl Follower<'_> {
                 None
             }
             Err(error) => Some(Ending::DataPlaneLost(format!("it {how} and could not be started again: {error:#}"))),
+        }
+    }
+
+    /// Its users connect elsewhere meanwhile, and what it held itself is known to its origin: so it goes on where it was. One
+    /// that does not come back, or dies again and again, ends the run.
+    async fn restart_edge(&mut self, name: &str, how: &str) {
+        let Some(fleet) = self.fleet.as_deref_mut() else { return };
+        self.progress.say(&format!("{name} {how}; starting it again, its users connect elsewhere meanwhile"));
+        let data_plane = fleet.data_plane.clone();
+        let text = format!("{name} {how}: its users were cut off");
+        let lost = note(&data_plane, self.run, reports::EDGE_LOST, &text);
+        let (restarted, ()) = tokio::join!(fleet.restart(name), lost);
+        match restarted {
+            Ok(()) => {
+                self.progress.say(&format!("{name} serves again"));
+                note(&data_plane, self.run, reports::EDGE_BACK, &format!("{name} was started again, and serves")).await;
+            }
+            Err(error) => {
+                self.progress.say(&format!("{name} can't be started again: {error:#}"));
+                self.stop(&format!("{name} {how} and could not be started again: {error:#}"), false).await;
+            }
         }
     }
 

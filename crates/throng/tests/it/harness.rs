@@ -43,7 +43,12 @@ pub(crate) fn turn() -> Turn {
 
 /// The binary under test, away from the environment of whoever runs the tests.
 pub(crate) fn throng() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_throng"));
+    throng_by(env!("CARGO_BIN_EXE_throng"))
+}
+
+/// The same, started by another program.
+fn throng_by(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("THRONG_") {
             command.env_remove(name);
@@ -79,14 +84,26 @@ impl Run {
         Self::start_as("run", scenario, flags)
     }
 
+    /// Starts a scenario where a process may open so many files.
+    pub(crate) fn start_limited(open_files: u32, scenario: &str) -> Self {
+        let mut shell = throng_by("sh");
+        let limited = format!("ulimit -n {open_files} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &limited, env!("CARGO_BIN_EXE_throng")]);
+        Self::start_by(shell, "run", scenario, &[])
+    }
+
     /// Starts a scenario by another command than `run`.
     pub(crate) fn start_as(command: &str, scenario: &str, flags: &[&str]) -> Self {
+        Self::start_by(throng(), command, scenario, flags)
+    }
+
+    fn start_by(mut throng: Command, command: &str, scenario: &str, flags: &[&str]) -> Self {
         let turn = turn();
         let dir = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(dir.path().join("scenario.yaml"), scenario).expect("the scenario is written");
         let mark = dir.path().display().to_string();
         let file = |name: &str| std::fs::File::create(dir.path().join(name)).expect("a file for the output");
-        let child = throng()
+        let child = throng
             .current_dir(dir.path())
             .env("IT_MARK", &mark)
             .args([command, "scenario.yaml", "--out"])

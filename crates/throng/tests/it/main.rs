@@ -5,6 +5,7 @@ mod certs;
 mod chat_server;
 mod ctl;
 mod edges;
+mod edges_again;
 mod faults;
 mod frozen;
 mod harness;
