@@ -73,6 +73,9 @@ pub struct Config {
     pub shards: usize,
     /// Connections at once; further ones are refused.
     pub connections_max: usize,
+    /// Users that may be connected at once: fewer than [`Config::connections_max`], so that there is room for what they
+    /// ask. Others are told to come back later.
+    pub users_max: usize,
     /// Sockets that may wait for a request at once: beyond, the one that has waited longest is closed, if that is longer
     /// than [`Config::guest_patience`], or if there is no room at all.
     pub guests_max: usize,
@@ -125,6 +128,7 @@ impl Config {
             rates: Rates::default(),
             shards: std::thread::available_parallelism().map_or(2, usize::from),
             connections_max: 1_000_000,
+            users_max: 1_000_000,
             guests_max: 10_000,
             guest_patience: Duration::from_secs(5),
             outbox_bytes_max: 1024 * 1024,

@@ -30,6 +30,7 @@ use crate::connection::Deflate;
 use crate::guests::Guest;
 use crate::record::Record;
 use crate::shard::{Shard, Upgraded};
+use crate::stats::add;
 use crate::users::UserCell;
 use crate::{failure, session};
 
@@ -49,6 +50,7 @@ pub(crate) async fn connect(
         return Ok(refusal);
     }
     let (deflate, extensions) = agree(request.headers());
+    has_room(&app)?;
     let admitted = admit(&app, &query).await;
     let upgrade = hyper::upgrade::on(&mut request);
     let permit = request.extensions_mut().remove::<Permit>();
@@ -96,6 +98,19 @@ fn agree(headers: &HeaderMap) -> (Deflate, Option<HeaderValue>) {
     // Who wants a smaller window, or none, can't share the channels'; it gets its events as they are.
     let deflate = Deflate { agreed: true, follows: agreed.from_server == Direction::FULL };
     (deflate, HeaderValue::try_from(answer).ok())
+}
+
+/// Whether another user may connect, and leaves room for what the others ask. Some who come at the same instant may be
+/// let in beyond that.
+///
+/// # Errors
+/// When there are enough.
+pub(crate) fn has_room(app: &App) -> Result<(), ApiError> {
+    if app.connections.count() < app.config.users_max as u64 {
+        return Ok(());
+    }
+    add(&app.stats.refused, 1);
+    Err(failure::unavailable("no more users can be connected here: try again elsewhere or later"))
 }
 
 /// Who connects, if he may. Serves `/connect` and `/longpoll`.

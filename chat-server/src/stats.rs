@@ -9,7 +9,7 @@ use crate::sharded::Waits;
 pub(crate) struct Stats {
     /// Sockets that were accepted.
     pub(crate) accepted: AtomicU64,
-    /// Sockets that were refused since there were too many.
+    /// Sockets and users that were refused since there were too many.
     pub(crate) refused: AtomicU64,
     /// Guests that were sent away since there were too many, or since they had waited too long.
     pub(crate) sent_away: AtomicU64,

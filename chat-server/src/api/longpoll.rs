@@ -14,7 +14,7 @@ use wire::{ApiError, close};
 
 use super::{Answer, Failure, Query, gate};
 use crate::app::App;
-use crate::connect::admit;
+use crate::connect::{admit, has_room};
 use crate::connection::{Connection, Polled};
 use crate::failure;
 use crate::outbox::{Closing, Taken};
@@ -44,6 +44,7 @@ pub(crate) async fn longpoll(State(app): State<Arc<App>>, Query(query): Query) -
         Answer::raw(StatusCode::OK, events_json(events, &rest))
     };
     let Some(id) = query.get("connection_id") else {
+        has_room(&app)?;
         let user = admit(&app, &query).await?;
         let shard = Shard::current();
         let shard = shard.ok_or_else(|| failure::internal("the call came to a thread that is no shard's"))?;

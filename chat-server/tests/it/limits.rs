@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wire::token::{Claims, TokenKey};
 
-use crate::support::{KEY, SECRET, server_token, soon, start, start_with, token};
+use crate::support::{KEY, SECRET, escape, server_token, soon, start, start_with, token};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_says_what_is_left_and_429_says_when_to_come_back() {
@@ -111,6 +111,27 @@ async fn requests_that_never_end_are_cut_off() {
         let _ = soon(stream.read_to_end(&mut answer)).await;
         assert!(String::from_utf8_lossy(&answer).starts_with(expected), "{}", String::from_utf8_lossy(&answer));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_leave_room_for_what_they_ask() {
+    let server = start_with(|config| config.users_max = 1).await;
+    let ann = server.connect("ann").await;
+    let bob = server.url("bob", &token("bob"), KEY);
+    let refused =
+        tokio_tungstenite::client_async(&bob, tokio::net::TcpStream::connect(server.address).await.unwrap()).await;
+    match refused.map(drop) {
+        Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => assert_eq!(answer.status(), 503),
+        other => panic!("one user too many: {other:?}"),
+    }
+    let polled = server.get("bob", &format!("/longpoll?json={}", escape(r#"{"user_id":"bob"}"#))).await;
+    assert!(polled.bad(503, -1).contains("try again elsewhere or later"));
+    server.create("ann", "messaging/den").await;
+    server.send("bob", "messaging/den", "m", "there is room for what is asked").await.good();
+    assert!(server.stats().await["refused"].as_u64() >= Some(2));
+    drop(ann);
+    server.until("connections", 0).await;
+    server.connect("bob").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

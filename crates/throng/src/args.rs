@@ -370,6 +370,10 @@ pub(crate) struct LimitArgs {
     /// 0: never.
     #[arg(long, value_name = "WATCHERS", default_value_t = 100)]
     pub(crate) throttle_watchers: usize,
+    /// Users that may be connected at once, so that there is room for what they ask; others are told to try elsewhere or
+    /// later [default: as many as there are files for].
+    #[arg(long, value_name = "USERS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) users_max: Option<u64>,
     /// Bytes that may wait for one connection; over it the reader is too slow, and closed with 4008.
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u64).range(65_536..))]
     pub(crate) outbox_bytes: u64,

@@ -111,7 +111,7 @@ impl Session<'_> {
             }
             None if self.rehearsal.is_some() => {
                 probes = 1;
-                self.start_fleet(&mut chosen, Sizes { workers, edges: 0 }, progress).await?
+                self.start_fleet(&mut chosen, Sizes { workers, edges: 0 }, open_files, progress).await?
             }
             None => {
                 let room = sizes::Room::here(open_files);
@@ -119,7 +119,7 @@ impl Session<'_> {
                 let sizes = chosen_sizes.map_err(|text| Failure::new(Exit::Unavailable, text))?;
                 workers = sizes.workers;
                 probes = 1;
-                self.start_fleet(&mut chosen, sizes, progress).await?
+                self.start_fleet(&mut chosen, sizes, open_files, progress).await?
             }
         };
         let mut control = Control::connect(&control_plane, &links, token.as_ref()).await.or_exit(Exit::Unavailable)?;
@@ -140,6 +140,7 @@ impl Session<'_> {
         &mut self,
         chosen: &mut Chosen,
         sizes: Sizes,
+        open_files: u64,
         progress: &mut Progress,
     ) -> Result<String, Failure> {
         self.id = directory::id(&self.loaded.scenario.name);
@@ -152,7 +153,8 @@ impl Session<'_> {
         }
         let rehearsal = self.rehearsal.clone();
         let chat_server = chosen.bundled_keys();
-        let plan = fleet::Plan { dir: dir.clone(), workers, chat_server, edges, collector, rehearsal };
+        let edge_users = sizes.users_an_edge(open_files, self.loaded.scenario.probes.canaries);
+        let plan = fleet::Plan { dir: dir.clone(), workers, chat_server, edges, edge_users, collector, rehearsal };
         self.dir = Some(dir);
         let fleet = Fleet::start(plan).await.or_exit(Exit::Unavailable)?;
         if let Some(page) = &fleet.page {

@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) chat_server: Option<Keys>,
     /// Its edges; 0: it holds the connections itself.
     pub(crate) edges: u32,
+    /// Users that each of them may have.
+    pub(crate) edge_users: u64,
     /// The OpenTelemetry collector that the data plane pushes to.
     pub(crate) collector: Option<String>,
     /// Set: workers and probe are simulated.
@@ -81,7 +83,7 @@ impl Fleet {
     /// # Errors
     /// When one doesn't; with the last lines of its log.
     pub(crate) async fn start(plan: Plan) -> Result<Self> {
-        let Plan { dir, workers, chat_server, edges, collector, rehearsal } = plan;
+        let Plan { dir, workers, chat_server, edges, edge_users, collector, rehearsal } = plan;
         let logs = dir.join("logs");
         std::fs::create_dir_all(&logs).with_context(|| format!("can't make the directory {}", logs.display()))?;
         let (tell, ended) = mpsc::channel(64);
@@ -94,7 +96,7 @@ impl Fleet {
         let data_plane_spec = planes.data_plane(ANY_PORT);
         let (data_plane, nodes) = tokio::try_join!(Child::start(&data_plane_spec, &logs, tell.clone()), async {
             match &chat_server {
-                Some(keys) => nodes::start(&logs, &tell, edges, keys).await,
+                Some(keys) => nodes::start(&logs, &tell, edges, edge_users, keys).await,
                 None => Ok(Nodes::default()),
             }
         })?;

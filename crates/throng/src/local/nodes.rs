@@ -27,11 +27,17 @@ pub(super) struct Nodes {
     pub(super) edges: Vec<Restartable>,
 }
 
-/// Starts the bundled chat server.
+/// Starts the bundled chat server, with so many edges of at most so many users each.
 ///
 /// # Errors
 /// When one of its processes doesn't serve; with the last lines of its log.
-pub(super) async fn start(logs: &Path, tell: &mpsc::Sender<Ended>, edges: u32, keys: &Keys) -> Result<Nodes> {
+pub(super) async fn start(
+    logs: &Path,
+    tell: &mpsc::Sender<Ended>,
+    edges: u32,
+    edge_users: u64,
+    keys: &Keys,
+) -> Result<Nodes> {
     let mut origin = node(ORIGIN, ANY_PORT, edges, keys);
     if edges > 0 {
         origin.spec.flags.extend(flags(["--link-listen", ANY_PORT]));
@@ -44,7 +50,7 @@ pub(super) async fn start(logs: &Path, tell: &mpsc::Sender<Ended>, edges: u32, k
     let link = address(&origin, "link")?;
     let edge = |name: &str, listen: &str| {
         let mut edge = node(name, listen, edges, keys);
-        edge.spec.flags.extend(flags(["--edge", "--origin", &link]));
+        edge.spec.flags.extend(flags(["--edge", "--origin", &link, "--users-max", &edge_users.to_string()]));
         edge.spec.threads = Sizes { workers: 0, edges }.threads(edges);
         edge
     };

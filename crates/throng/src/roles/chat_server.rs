@@ -58,6 +58,8 @@ fn limit(config: &mut Config, limits: &LimitArgs) {
     config.rates.per_app = limits.rate_per_app.unwrap_or(config.rates.per_app);
     config.rates.per_user = limits.rate_per_user;
     config.slow_mode = limits.slow_mode.map(Duration::from_secs);
+    let users_max = limits.users_max.and_then(|users| usize::try_from(users).ok());
+    config.users_max = users_max.unwrap_or(config.users_max);
     config.throttle_watchers = (limits.throttle_watchers > 0).then_some(limits.throttle_watchers);
     config.outbox_bytes_max = usize::try_from(limits.outbox_bytes).unwrap_or(usize::MAX);
 }

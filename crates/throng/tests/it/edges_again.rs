@@ -8,9 +8,9 @@ use serde_json::Value;
 use crate::edges::stats_at;
 use crate::harness::{RUN_WITHIN, Run, SMALL, eventually, signal};
 
-/// Files that a process may open: too few for one chat server with so many users, and enough for an edge alone for a while.
+/// Files that a process may open: too few for one chat server, or one edge alone, with so many users.
 const OPEN_FILES: u32 = 256;
-const USERS: u64 = 160;
+const USERS: u64 = 300;
 
 /// A run whose users are on two edges, under way.
 fn start(hold: &str) -> Run {
