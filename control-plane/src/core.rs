@@ -10,7 +10,7 @@ use proto::control::Hello;
 
 use crate::fleet::{Connection, Expired, Fleet};
 use crate::limits::Limits;
-use crate::run::{AgentEvent, Closing, Effect, Event, Happening, Order, Plan, Position, Run, RunState, Saved};
+use crate::run::{AgentEvent, Closing, Effect, Event, Happening, Has, Order, Plan, Position, Run, RunState, Saved};
 
 /// Runs that may wait for their turn.
 const QUEUE_MAX: usize = 64;
@@ -162,18 +162,27 @@ impl Core {
     }
 
     fn join(&mut self, now: Timestamp, connection: Connection, hello: Hello, out: &mut Vec<Output>) {
-        let prepared = hello.prepared;
+        let (of, prepared) = (hello.run.clone(), hello.prepared);
         match self.fleet.join(now, hello, connection) {
             Ok(joined) => {
+                // What it still says there has been said before it wrote its Hello, which is newer.
+                if let Some(old) = joined.instead_of {
+                    self.names.remove(&old);
+                    out.push(Output::Cut(old));
+                }
                 self.names.insert(connection, joined.name.clone());
                 out.push(Output::Welcome(connection, joined.name.clone()));
                 let over = |run: &str| self.runs.get(run).is_none_or(|r| r.state() == RunState::Ended);
                 // Of a run that has ended meanwhile, only its Stop still matters.
+                let run = self.fleet.run_of(&joined.name).filter(|_| joined.returned).map(str::to_owned);
+                // What waited is all that was not sent; without it, what was sent last may not have arrived.
+                let run = run.filter(|run| joined.waiting.iter().all(|(of, _)| of != run));
                 let waiting = joined.waiting.into_iter();
                 let waiting = waiting.filter(|(run, order)| matches!(order, Order::Stop(_)) || !over(run));
                 out.extend(waiting.map(|(run, order)| Output::Order(connection, run, order)));
-                if let Some(run) = self.fleet.run_of(&joined.name).filter(|_| joined.expected).map(str::to_owned) {
-                    self.step_run(now, &run, Event::Returned { name: joined.name, prepared }, out);
+                if let Some(run) = run {
+                    let has = Has::of(of == run, prepared);
+                    self.step_run(now, &run, Event::Returned { name: joined.name, has }, out);
                 }
             }
             Err(why) => out.push(Output::Reject(connection, why)),

@@ -154,7 +154,7 @@ impl Director {
     pub(crate) async fn direct(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         let mut second = interval(Duration::from_secs(1));
-        let mut heartbeat = interval((self.limits.lease / 3).max(Duration::from_millis(10)));
+        let mut heartbeat = interval((self.limits.lease / proto::BEATS_A_LEASE).max(Duration::from_millis(10)));
         for timer in [&mut second, &mut heartbeat] {
             timer.set_missed_tick_behavior(MissedTickBehavior::Skip);
         }

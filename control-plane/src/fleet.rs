@@ -63,8 +63,10 @@ pub struct Joined {
     pub name: String,
     /// Orders that waited for it, each with its run: it had broken off for less than a lease.
     pub waiting: Vec<(String, Order)>,
-    /// It comes from an earlier life of the control plane.
-    pub expected: bool,
+    /// It was here before, or in an earlier life of the control plane: it may have missed something.
+    pub returned: bool,
+    /// The stream that it had until now, if that still looked alive.
+    pub instead_of: Option<Connection>,
 }
 
 /// An agent's lease has run out.
@@ -88,8 +90,9 @@ impl Fleet {
         Self { agents: BTreeMap::new(), joined: 0, generation: 0, lease, clock_id, drains: false }
     }
 
-    /// Takes an agent in. One that broke off and dials again within its lease is the same agent; otherwise it gets
-    /// its own name, or that with a number if another has it.
+    /// Takes an agent in. One that broke off and dials again within its lease is the same agent, and so is one whose stream
+    /// still looks alive, if it shows the secret that it had; otherwise it gets its own name, or that with a number if
+    /// another has it.
     ///
     /// # Errors
     /// Why it is sent away, in words.
@@ -106,17 +109,19 @@ impl Fleet {
             let name = hello.agent.clone();
             let waiting = std::mem::take(&mut agent.waiting);
             *agent = Agent { hello, heard: now, connection: Some(connection), expected: None, ..agent.clone() };
-            return Ok(Joined { name, waiting, expected: true });
+            return Ok(Joined { name, waiting, returned: true, instead_of: None });
         }
         let is_back = |a: &Agent| {
-            a.connection.is_none()
+            (a.connection.is_none() || hello.instance.is_some())
                 && a.expected.is_none()
+                && a.hello.instance == hello.instance
                 && (&a.hello.name, a.hello.pid, &a.hello.host, a.kind) == (&hello.name, hello.pid, &hello.host, kind)
         };
         if let Some((name, agent)) = self.agents.iter_mut().find(|(_, a)| is_back(a)) {
-            agent.connection = Some(connection);
+            let instead_of = agent.connection.replace(connection);
             agent.heard = now;
-            return Ok(Joined { name: name.clone(), waiting: std::mem::take(&mut agent.waiting), expected: false });
+            let waiting = std::mem::take(&mut agent.waiting);
+            return Ok(Joined { name: name.clone(), waiting, returned: true, instead_of });
         }
         if self.agents.len() >= AGENTS_MAX {
             return Err(format!("the fleet is full: {AGENTS_MAX} agents are joined"));
@@ -138,7 +143,7 @@ impl Fleet {
         };
         self.joined += 1;
         self.agents.insert(name.clone(), agent);
-        Ok(Joined { name, waiting: Vec::new(), expected: false })
+        Ok(Joined { name, waiting: Vec::new(), returned: false, instead_of: None })
     }
 
     /// An agent that took part in `run` before the control plane was started again: it is waited for.
@@ -311,6 +316,8 @@ fn check(hello: &Hello) -> Result<Kind, String> {
 
 #[cfg(test)]
 mod tests {
+    use proto::control::Instance;
+
     use super::*;
 
     fn hello(name: &str, pid: u32) -> Hello {
@@ -343,8 +350,30 @@ mod tests {
         assert_eq!(fleet.route("w", "r", &stop), None);
         assert_eq!(fleet.join(at(1), hello("w", 2), 2).unwrap().name, "w-2", "another process");
         let back = fleet.join(at(2_000), hello("w", 1), 3).unwrap();
-        assert_eq!(back, Joined { name: "w".to_owned(), waiting: vec![("r".to_owned(), stop)], expected: false });
+        let waiting = vec![("r".to_owned(), stop)];
+        assert_eq!(back, Joined { name: "w".to_owned(), waiting, returned: true, instead_of: None });
         assert!(fleet.hear(at(2_000), "w", 3) && !fleet.hear(at(2_000), "w", 1));
+    }
+
+    #[test]
+    fn only_who_shows_its_secret_takes_the_place_of_a_stream_that_looks_alive() {
+        let secret = |secret: &'static [u8]| Some(Instance { secret: secret.into() });
+        let mut fleet = fleet();
+        let first = Hello { instance: secret(b"one"), ..hello("w", 1) };
+        fleet.join(at(0), first.clone(), 1).unwrap();
+        let thief = Hello { instance: secret(b"two"), agent: "w".to_owned(), ..hello("w", 1) };
+        for (connection, other) in [(2, thief), (3, Hello { agent: "w".to_owned(), ..hello("w", 1) })] {
+            let joined = fleet.join(at(1), other, connection).unwrap();
+            assert!(joined.name != "w" && joined.instead_of.is_none(), "{joined:?}");
+        }
+        assert!(fleet.hear(at(2), "w", 1));
+        let back = fleet.join(at(2_500), first, 4).unwrap();
+        let replaced = Joined { name: "w".to_owned(), waiting: Vec::new(), returned: true, instead_of: Some(1) };
+        assert_eq!(back, replaced);
+        assert!(fleet.hear(at(2_500), "w", 4) && !fleet.hear(at(2_500), "w", 1));
+        fleet.broke_off("w", 1);
+        let lost: Vec<_> = fleet.expire(at(3_100)).into_iter().map(|lost| lost.name).collect();
+        assert_eq!(lost, ["w-2", "w-3"], "the end of the old stream is no end of the agent");
     }
 
     #[test]

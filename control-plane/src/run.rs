@@ -22,7 +22,7 @@ use std::time::Duration;
 use measure::Timestamp;
 
 pub use event::{
-    AgentEvent, Began, Closing, Effect, Event, Gap, Happening, Judgement, Order, Outcome, Position, Verdict, kind,
+    AgentEvent, Began, Closing, Effect, Event, Gap, Happening, Has, Judgement, Order, Outcome, Position, Verdict, kind,
 };
 pub use plan::{Candidate, Kind, OnLoss, Phase, Plan, Share, choose, users_of_shard};
 pub use saved::Saved;
@@ -251,7 +251,7 @@ impl Run {
                 self.stop(now, kind::STOPPED, reason, &mut out);
             }
             Event::Resumed => self.resume(now, &mut out),
-            Event::Returned { name, prepared } => self.returned(&name, prepared, &mut out),
+            Event::Returned { name, has } => self.returned(now, &name, has, &mut out),
             Event::Tick => {}
         }
         self.pass_time(now, &mut out);

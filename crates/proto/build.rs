@@ -9,7 +9,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ];
     let descriptors = protox::compile(files, ["proto"])?;
     // They carry secrets, and say themselves what they show (src/redacted.rs).
-    let secretive = ["control.v1.Scenario", "control.v1.Target", "link.v1.CallRequest", "link.v1.Header"];
+    let secretive =
+        ["control.v1.Scenario", "control.v1.Target", "control.v1.Instance", "link.v1.CallRequest", "link.v1.Header"];
     tonic_prost_build::configure()
         .bytes(".")
         .btree_map(".")

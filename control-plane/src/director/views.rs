@@ -1,5 +1,7 @@
 //! What people are shown.
 
+use proto::control::Hello;
+
 use super::Director;
 use crate::fleet::Agent;
 use crate::record;
@@ -57,7 +59,8 @@ impl Director {
             open_files: agent.hello.open_files,
             version: agent.hello.version.clone(),
             silent_s: now.since(agent.heard).as_secs_f64(),
-            hello: agent.hello.clone(),
+            // Who knew an agent's secret could take its place.
+            hello: Hello { instance: None, ..agent.hello.clone() },
         };
         self.core.fleet().agents().iter().map(view).collect()
     }

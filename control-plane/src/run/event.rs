@@ -47,15 +47,37 @@ pub enum Event {
     },
     /// The control plane was started again, and has taken the run up as it was kept.
     Resumed,
-    /// An agent of the run is back, the first time since then.
+    /// An agent of the run is back: on a new stream, or the first time since then.
     Returned {
         /// Who.
         name: String,
-        /// It holds its shard, and was not told the start.
-        prepared: bool,
+        /// What it has of the run.
+        has: Has,
     },
     /// Time has passed.
     Tick,
+}
+
+/// What an agent that is back has of its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Has {
+    /// Nothing, or nothing any more.
+    Nothing,
+    /// It holds its shard, and was not told the start.
+    Shard,
+    /// It was told what it says that it does, or has done.
+    All,
+}
+
+impl Has {
+    /// What its Hello says: whether it is this run that it has, and whether it is only prepared.
+    pub(crate) fn of(run: bool, prepared: bool) -> Self {
+        match (run, prepared) {
+            (false, _) => Self::Nothing,
+            (true, true) => Self::Shard,
+            (true, false) => Self::All,
+        }
+    }
 }
 
 /// Where a run that waits stands.

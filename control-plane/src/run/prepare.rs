@@ -117,7 +117,7 @@ impl Run {
         self.state = State::Preparing { until: self.prepare_until.min(now + self.limits.prepare) };
     }
 
-    fn hand_to(&mut self, share: Share, out: &mut Vec<Effect>) {
+    pub(super) fn hand_to(&mut self, share: Share, out: &mut Vec<Effect>) {
         let name = share.agent.name.clone();
         let alone = self.plan.on_worker_loss == OnLoss::Redistribute && share.agent.kind == Kind::Worker;
         let alone = alone.then_some(self.limits.alone_redistributed);

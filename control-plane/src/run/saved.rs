@@ -6,7 +6,10 @@ use measure::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::handover::Handover;
-use super::{Effect, Gap, Happening, Kind, Member, MemberState, Order, Plan, Run, Share, Stage, State, Turn, kind};
+use super::{
+    AgentEvent, Effect, Gap, Happening, Has, Kind, Member, MemberState, Order, Plan, Run, Share, Stage, State, Turn,
+    kind,
+};
 use crate::limits::Limits;
 
 /// Where a kept run stands. One that had no start yet begins anew in the queue.
@@ -128,13 +131,19 @@ impl Run {
         }
     }
 
-    /// A member is back. It was perhaps not told what everybody else was told.
-    pub(super) fn returned(&mut self, name: &str, prepared: bool, out: &mut Vec<Effect>) {
+    /// A member is back. It was perhaps not told what everybody else was told, and what it said may not have arrived.
+    pub(super) fn returned(&mut self, now: Timestamp, name: &str, has: Has, out: &mut Vec<Effect>) {
         let Some(member) = self.members.get(name).filter(|m| !m.state.is_over()) else { return };
         let kind = member.share.agent.kind;
         let stop = || Order::Stop(self.stopping.clone().unwrap_or_else(|| "the load is over".to_owned()));
         let order = match (self.state, self.start) {
-            (State::Running, Some(start)) if prepared => Order::Start(start),
+            (State::Preparing { .. }, _) if member.state == MemberState::Preparing => match has {
+                Has::Nothing => return self.hand_to(member.share.clone(), out),
+                Has::Shard => return self.agent(now, name, AgentEvent::Ready, out),
+                Has::All => return,
+            },
+            (State::Recalling { .. }, _) => Order::Stop("shards are handed out anew".to_owned()),
+            (State::Running, Some(start)) if has == Has::Shard => Order::Start(start),
             (State::Draining { stage: Stage::StoppedWorkers, .. }, _) if kind == Kind::Worker => stop(),
             (State::Draining { stage: Stage::Probes, .. }, _) if kind == Kind::Probe => stop(),
             _ => return,

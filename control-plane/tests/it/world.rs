@@ -10,7 +10,7 @@ use control_plane::run::{
     AgentEvent, Event, Happening, Judgement, OnLoss, Order, Outcome, Plan, RunState, Verdict, kind,
 };
 use measure::Timestamp;
-use proto::control::{AgentKind, Hello};
+use proto::control::{AgentKind, Hello, Instance};
 
 /// SplitMix64 (Steele, Lea, Flood 2014): enough for choosing faults.
 pub(crate) struct Rng(u64);
@@ -92,6 +92,8 @@ struct Agent {
     joins: Duration,
     dies: Option<Duration>,
     breaks: Option<(Duration, Duration)>,
+    /// Its link breaks without a word: to the control plane its stream looks alive, and what was on its way is lost.
+    silently: bool,
     ready_after: Option<Duration>,
     refuses: bool,
     fails: bool,
@@ -99,6 +101,8 @@ struct Agent {
     heeds_stop: bool,
     // What it is at.
     connection: Option<u64>,
+    /// The run that it has, and whether it holds its shard and was not told the start.
+    has: Option<(String, bool)>,
     dead: bool,
     /// Counts Prepare and Stop, so that what was planned before one of them is void after it.
     epoch: u32,
@@ -229,6 +233,7 @@ impl World {
             joins: if rng.chance(p) { rng.ms(0, 90_000) } else { rng.ms(0, 500) },
             dies: rng.chance(p).then(|| rng.ms(0, 50_000)),
             breaks: rng.chance(p).then(|| (rng.ms(0, 30_000), rng.ms(0, 6_000))),
+            silently: rng.chance(50),
             ready_after: (!rng.chance(p / 2)).then(|| rng.ms(1, 3_000)),
             refuses: refuses || rng.chance(p / 2),
             fails: rng.chance(p / 2),
@@ -310,14 +315,24 @@ impl World {
                 }
             }
             Action::BreakOff(i) => {
-                self.hang_up(i);
+                if self.agents[i].silently {
+                    self.agents[i].connection = None;
+                } else {
+                    self.hang_up(i);
+                }
                 let back = self.agents[i].breaks.unwrap().1;
                 self.after(back, Action::Join(i));
             }
             Action::Deliver(connection, run, order) => self.deliver(connection, run, &order),
             Action::Report { agent, connection, run, event, epoch } => {
-                let a = &self.agents[agent];
-                if a.dead || a.connection != Some(connection) || epoch.is_some_and(|e| e != a.epoch) {
+                let a = &mut self.agents[agent];
+                if a.dead || epoch.is_some_and(|e| e != a.epoch) {
+                    return;
+                }
+                if event == AgentEvent::Ready {
+                    a.has = Some((run.clone(), true));
+                }
+                if a.connection != Some(connection) {
                     return;
                 }
                 self.saw_report(agent, &run, &event);
@@ -357,8 +372,15 @@ impl World {
             capacity: a.capacity,
             pid: a.pid,
             clock_id: "clock".to_owned(),
+            instance: Some(Instance { secret: a.pid.to_be_bytes().to_vec().into() }),
+            run: a.has.clone().map(|(run, _)| run).unwrap_or_default(),
+            prepared: a.has.as_ref().is_some_and(|(_, prepared)| *prepared),
             ..Hello::default()
         };
+        if hello.prepared {
+            let run = hello.run.clone();
+            self.saw_report(i, &run, &AgentEvent::Ready);
+        }
         self.by_connection.insert(connection, i);
         self.input(Input::Join(connection, Box::new(hello)));
         self.after(HEARTBEAT, Action::Heartbeat(i));
@@ -382,16 +404,20 @@ impl World {
         match order {
             Order::Prepare { .. } => {
                 a.epoch += 1;
+                a.has = Some((run.clone(), false));
                 let event = if a.refuses { AgentEvent::Refused("too small".to_owned()) } else { AgentEvent::Ready };
                 report = a.ready_after.map(|d| (self.now + d, event, Some(a.epoch)));
             }
-            Order::Start(at) if !is_probe => {
+            Order::Start(at) => {
+                assert_eq!(a.has.replace((run.clone(), false)), Some((run.clone(), true)), "it can start once");
                 let error = a.fails.then(|| "out of files".to_owned());
                 let end = *at + self.seen[&run].duration;
-                report = a.finishes_after.map(|d| (end + d, AgentEvent::Finished(error), Some(a.epoch)));
+                let finishes = a.finishes_after.filter(|_| !is_probe);
+                report = finishes.map(|d| (end + d, AgentEvent::Finished(error), Some(a.epoch)));
             }
             Order::Stop(_) if a.heeds_stop => {
                 a.epoch += 1;
+                a.has = None;
                 report = Some((self.now + Duration::from_millis(20), AgentEvent::Finished(None), None));
             }
             Order::Adopt { index, count, .. } => {
@@ -401,7 +427,7 @@ impl World {
                 // Some answers get lost: then it is asked again.
                 report = (!self.rng.chance(self.percent)).then(|| (self.now, event, Some(self.agents[i].epoch)));
             }
-            Order::Start(_) | Order::Stop(_) => {}
+            Order::Stop(_) => {}
         }
         if let Some((at, event, epoch)) = report {
             self.at(at + link, Action::Report { agent: i, connection, run, event, epoch });

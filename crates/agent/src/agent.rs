@@ -5,15 +5,17 @@ use std::pin::pin;
 use std::time::Duration;
 
 use measure::Clock;
-use proto::control::Hello;
 use proto::control::agent_order::Order;
 use proto::control::agent_report::Report;
+use proto::control::{Hello, Instance};
 use tls::Links;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
 use tracing::{info, warn};
 use wire::backoff::reconnect_delay;
 
+use crate::beside::Beside;
 use crate::link::{Link, NoLink};
 use crate::stage::Job;
 use crate::{Haste, Work};
@@ -46,11 +48,13 @@ impl<W: Work> Agent<W> {
     pub(crate) fn new(
         control_plane: String,
         links: Links,
-        hello: Hello,
+        mut hello: Hello,
         work: W,
         clock: Clock,
         shutdown: CancellationToken,
     ) -> Self {
+        let secret: [u8; 32] = rand::random();
+        hello.instance = Some(Instance { secret: secret.to_vec().into() });
         Self { control_plane, links, hello, job: Job::new(work, clock), ended: None, shutdown }
     }
 
@@ -138,12 +142,13 @@ impl<W: Work> Agent<W> {
         if let Some(report) = self.ended.clone() {
             link.say(report).await;
         }
-        let mut beat = interval(link.lease / 3);
+        let mut beside = Beside::default();
+        let mut beat = interval(link.lease / proto::BEATS_A_LEASE);
         let mut second = interval(Duration::from_secs(1));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let heard = link.heard;
+            let (heard, silence) = (link.heard, link.silence());
             let report = tokio::select! {
                 order = link.order() => match order {
                     Ok(Order::Leave(leave)) if !self.job.is_running() => {
@@ -156,6 +161,17 @@ impl<W: Work> Agent<W> {
                 ended = self.job.ended() => {
                     self.keep(ended.clone());
                     Some(ended)
+                }
+                channel = beside.stands(silence, &self.control_plane, &self.links) => {
+                    match self.join_over(&link, channel).await {
+                        Some(Ok(fresh)) => link = fresh,
+                        Some(Err(why)) => return Parted::Lost(why, link.heard),
+                        None => {
+                            self.end_in_a_hurry(None).await;
+                            return Parted::Shutdown;
+                        }
+                    }
+                    self.ended.clone()
                 }
                 _ = beat.tick() => Some(Report::Heartbeat(proto::control::Heartbeat {})),
                 _ = second.tick() => self.job.progress().map(Report::Progress),
@@ -172,6 +188,30 @@ impl<W: Work> Agent<W> {
                 && !link.say(report.clone()).await
             {
                 self.keep(report);
+            }
+        }
+    }
+
+    /// The link is silent, and another connection to the control plane stands: from here on that is the link. What comes
+    /// over the old one is not read any more, since the Hello says what we have, and is answered with what we lack. Nothing
+    /// on shutdown.
+    async fn join_over(&mut self, link: &Link, channel: Channel) -> Option<Result<Link, String>> {
+        self.introduce();
+        let patience = link.heard + self.job.alone(link.alone);
+        let mut joining = pin!(link.join_over(&self.control_plane, channel, &self.hello));
+        loop {
+            tokio::select! {
+                joined = &mut joining => return Some(match joined {
+                    Ok(fresh) if fresh.agent == link.agent => {
+                        info!(agent = fresh.agent, "the control plane was silent: joined anew, beside the old connection");
+                        Ok(fresh)
+                    }
+                    // It is another one, or has counted us as lost.
+                    Ok(fresh) => Err(format!("the control plane calls us {} now, and called us {}", fresh.agent, link.agent)),
+                    Err(NoLink::Yet(why) | NoLink::Distrust(why) | NoLink::Ever(why)) => Err(why),
+                }),
+                () = sleep_until(patience), if self.job.goes_on() => self.job.stop_alone(),
+                () = self.shutdown.cancelled() => return None,
             }
         }
     }

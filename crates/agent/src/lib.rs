@@ -3,6 +3,7 @@
 //! is due by the same [`Timer`].
 
 mod agent;
+mod beside;
 mod link;
 mod stage;
 mod sync;

@@ -54,21 +54,19 @@ pub(crate) struct Link {
 impl Link {
     /// Dials, says hello, and waits to be welcomed.
     pub(crate) async fn join(url: &str, links: &Links, hello: &Hello) -> Result<Self, NoLink> {
-        timeout(JOIN_WITHIN, Box::pin(Self::try_join(url, links, hello)))
-            .await
-            .unwrap_or_else(|_| Err(NoLink::Yet(format!("{url} did not welcome us within {JOIN_WITHIN:?}"))))
+        let joined = async { Self::greet(url, dial(url, links).await?, hello).await };
+        timeout(JOIN_WITHIN, Box::pin(joined)).await.unwrap_or_else(|_| Err(not_welcomed(url, JOIN_WITHIN)))
     }
 
-    async fn try_join(url: &str, links: &Links, hello: &Hello) -> Result<Self, NoLink> {
-        // What is refused here would fail at every try, and we would try for ever.
-        let endpoint = links.endpoint(url).map_err(|refused| NoLink::Ever(refused.to_string()))?;
-        let endpoint = endpoint.connect_timeout(JOIN_WITHIN).tcp_nodelay(true);
+    /// The same over another connection, which stands, while this one is silent.
+    pub(crate) async fn join_over(&self, url: &str, channel: Channel, hello: &Hello) -> Result<Self, NoLink> {
+        let greeted = timeout(self.lease, Box::pin(Self::greet(url, channel, hello))).await;
+        greeted.unwrap_or_else(|_| Err(not_welcomed(url, self.lease)))
+    }
+
+    async fn greet(url: &str, channel: Channel, hello: &Hello) -> Result<Self, NoLink> {
         let yet = |why: &str| NoLink::Yet(format!("{url}: {why}"));
-        let failed = |error: &(dyn std::error::Error + 'static)| {
-            let why = format!("{url}: {}", tls::explain(error));
-            if tls::is_about_trust(error) { NoLink::Distrust(why) } else { NoLink::Yet(why) }
-        };
-        let channel = endpoint.connect().await.map_err(|e| failed(&e))?;
+        let failed = |error: &(dyn std::error::Error + 'static)| failed(url, error);
         let mut client = AgentsClient::new(channel)
             .max_decoding_message_size(proto::MESSAGE_BYTES_MAX)
             .max_encoding_message_size(proto::MESSAGE_BYTES_MAX);
@@ -117,6 +115,23 @@ impl Link {
     pub(crate) async fn say(&mut self, what: Report) -> bool {
         self.reports.send_timeout(report(what), self.lease).await.is_ok()
     }
+}
+
+/// A connection on which nothing has been said yet.
+pub(crate) async fn dial(url: &str, links: &Links) -> Result<Channel, NoLink> {
+    // What is refused here would fail at every try, and we would try for ever.
+    let endpoint = links.endpoint(url).map_err(|refused| NoLink::Ever(refused.to_string()))?;
+    let endpoint = endpoint.connect_timeout(JOIN_WITHIN).tcp_nodelay(true);
+    endpoint.connect().await.map_err(|error| failed(url, &error))
+}
+
+fn failed(url: &str, error: &(dyn std::error::Error + 'static)) -> NoLink {
+    let why = format!("{url}: {}", tls::explain(error));
+    if tls::is_about_trust(error) { NoLink::Distrust(why) } else { NoLink::Yet(why) }
+}
+
+fn not_welcomed(url: &str, within: Duration) -> NoLink {
+    NoLink::Yet(format!("{url} did not welcome us within {within:?}"))
 }
 
 /// A control plane of another version that lets us in all the same: what it says may mean something else to us.

@@ -57,12 +57,12 @@ impl<W: Work> Job<W> {
         matches!(&self.stage, Stage::Running { ending, .. } if ending.borrow().is_none())
     }
 
-    /// The run that goes on, or that could begin; and whether it is the latter.
+    /// The run that goes on, is prepared, or could begin; and whether it is the last.
     pub(crate) fn run(&self) -> Option<(&str, bool)> {
         match &self.stage {
-            Stage::Running { run, .. } => Some((run, false)),
+            Stage::Running { run, .. } | Stage::Preparing { run, .. } => Some((run, false)),
             Stage::Prepared { run, .. } => Some((run, true)),
-            Stage::Idle | Stage::Preparing { .. } => None,
+            Stage::Idle => None,
         }
     }
 

@@ -35,5 +35,8 @@ pub const LINK_MESSAGE_BYTES_MAX: usize = 72 << 20;
 /// receipts stays below 8 MiB; a scenario is at most 1 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
+/// Who keeps a lease says something so many times in it, both ways: of a lease of 3 s all but the last second may be lost.
+pub const BEATS_A_LEASE: u32 = 10;
+
 /// The version that agents and control plane must share.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

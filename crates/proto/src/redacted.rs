@@ -2,7 +2,7 @@
 
 use std::fmt::{Debug, Formatter, Result};
 
-use crate::control::{Scenario, Target};
+use crate::control::{Instance, Scenario, Target};
 use crate::link::{CallRequest, Header};
 
 /// Something that is there and not shown.
@@ -40,6 +40,12 @@ impl Debug for Target {
             .field("bundled", &self.bundled)
             .field("ca", &format_args!("{} bytes", self.ca.len()))
             .finish()
+    }
+}
+
+impl Debug for Instance {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_tuple("Instance").field(&Hidden).finish()
     }
 }
 

@@ -107,7 +107,7 @@ fn lost(result: &Value) -> Vec<&str> {
 
 #[test]
 fn a_cut_shorter_than_the_lease_loses_nothing_and_a_longer_one_the_worker_whose_measurements_come_later() {
-    let faults = ["--workers", "4", "--fault", "cut-link:2+1s@4s", "--fault", "cut-link:3+5s@4s"];
+    let faults = ["--workers", "4", "--fault", "cut-link:2+1500ms@4s", "--fault", "cut-link:3+5s@4s"];
     let mut run = Run::start_as("rehearse", CROWD, &[&LONGER[..], &faults[..]].concat());
     assert_eq!(run.end(), 2, "a lost worker: {}{}", run.stdout(), run.stderr());
     let result = rehearsed(&mut run);
@@ -122,7 +122,7 @@ fn a_cut_shorter_than_the_lease_loses_nothing_and_a_longer_one_the_worker_whose_
         result["timeline"]["users_connected"].as_array().expect("seconds").iter().filter_map(Value::as_u64).collect();
     assert_eq!((connected[7], connected[19]), (2_000, 1_500), "{connected:?}");
     let events = result["events"].to_string();
-    for words in ["the link of worker-2 is cut for 1 s at 4 s", "the link of worker-3 is cut for 5 s at 4 s"] {
+    for words in ["the link of worker-2 is cut for 1.5 s at 4 s", "the link of worker-3 is cut for 5 s at 4 s"] {
         assert!(events.contains(words), "{events}");
     }
 }

@@ -12,17 +12,22 @@ use super::outcome::{Outcome, Run};
 /// Users of a run: a hundred a worker.
 const USERS: u64 = 300;
 
+/// A cut that is shorter than the lease.
+const BRIEFLY: Duration = Duration::from_secs(2);
+/// A machine that takes longer than this to cut and to mend has made another cut of it.
+const MENDING_MAX: Duration = Duration::from_millis(300);
 /// How long a process may take to be there again, on a busy machine.
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 
 /// A case: its name, and what is done and must come of it.
 type Case = (&'static str, fn(&mut Fleet) -> Result<String>);
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     ("plain", plain),
     ("control-plane-restarted", control_plane_restarted),
     ("data-plane-away", data_plane_away),
     ("edge-killed", edge_killed),
+    ("cut-briefly", cut_briefly),
     ("cut-for-good", cut_for_good),
 ];
 
@@ -112,6 +117,30 @@ fn edge_killed(fleet: &mut Fleet) -> Result<String> {
     outcome.conserves()?;
     outcome.all_accounted()?;
     says(&outcome)
+}
+
+/// A worker's host is without network for less than the lease, in mid-hold: to control plane, data plane and edges. Nobody is
+/// lost and nothing is missed; what was late is late.
+fn cut_briefly(fleet: &mut Fleet) -> Result<String> {
+    let mut run = Run::start(fleet, &scenario(14, ""), USERS)?;
+    run.under_way(fleet)?;
+    wait(fleet, Duration::from_secs(2))?;
+    let joined = fleet.host("worker-2").joins();
+    let (clock, cut) = (Clock::System, Clock::System.now());
+    fleet.host("worker-2").port.cut()?;
+    wait(fleet, BRIEFLY)?;
+    fleet.host("worker-2").port.mend()?;
+    let lasted = clock.now().since(cut);
+    let outcome = run.end(fleet)?;
+    if lasted > BRIEFLY + MENDING_MAX {
+        println!("the machine took {:.1} s for a cut of {} s: once more", lasted.as_secs_f64(), BRIEFLY.as_secs());
+        return cut_briefly(fleet);
+    }
+    ensure!(fleet.host("worker-2").joins() == joined, "the worker began anew: {}", fleet.host("worker-2").tail());
+    // Else nothing was cut.
+    let late = outcome.number("/metrics/delivery/max_us");
+    ensure!(late > 1_000_000, "nobody noticed: the latest delivery took {late} µs");
+    unharmed(&outcome)
 }
 
 /// It is lost after its lease; the run goes on without it, and says that it can't be trusted. The worker ends its load by
