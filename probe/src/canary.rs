@@ -10,7 +10,7 @@ use client::{Client, Endpoint, Notice, Notices, Settings};
 use measure::{Clock, Metric, SharedRecorder, Timestamp};
 use scenarios::ChannelRef;
 use scenarios::model::{Scenario, Tokens};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wire::Stamp;
@@ -43,7 +43,10 @@ struct Flock {
     count: u32,
     key: TokenKey,
     api_key: String,
-    endpoints: Vec<Endpoint>,
+    /// The service's, as the run names them.
+    named: Vec<Endpoint>,
+    /// Its nodes.
+    nodes: OnceCell<Vec<Endpoint>>,
 }
 
 /// Starts the scenario's canaries; with tokens from a list there are none for them, and so no canaries.
@@ -82,7 +85,8 @@ pub(crate) fn spawn(
         count,
         key: TokenKey::new(secret),
         api_key: job.target.api_key.clone(),
-        endpoints,
+        named: endpoints,
+        nodes: OnceCell::new(),
     });
     for number in 0..count {
         let flock = flock.clone();
@@ -96,9 +100,11 @@ pub(crate) fn spawn(
 impl Flock {
     /// The life of one canary.
     async fn live(&self, number: u32) {
+        // Before it is due: looking for nodes is no part of connecting.
+        let nodes = self.nodes.get_or_init(|| self.find_nodes()).await;
         let due = self.ours(self.start + CONNECT_SPREAD * number / self.count);
         self.sleep_until(due).await;
-        let Some((client, notices)) = self.connect(number, due).await else { return };
+        let Some((client, notices)) = self.connect(number, nodes, due).await else { return };
         let cids = self.channels(number);
         for cid in &cids {
             if let Err(e) = client.watch(cid).await {
@@ -108,11 +114,25 @@ impl Flock {
         tokio::join!(self.listen(notices), self.talk(number, &client, &cids));
     }
 
-    async fn connect(&self, number: u32, due: Timestamp) -> Option<(Client, Notices)> {
+    /// Each node as an endpoint of its own, as workers have them; a name that nobody knows stays one, and whoever connects
+    /// says so.
+    async fn find_nodes(&self) -> Vec<Endpoint> {
+        let mut nodes = Vec::new();
+        for named in &self.named {
+            match named.clone().resolved().await {
+                Ok(found) => nodes.extend(found.apart().await),
+                Err(_) => nodes.push(named.clone()),
+            }
+        }
+        nodes
+    }
+
+    async fn connect(&self, number: u32, nodes: &[Endpoint], due: Timestamp) -> Option<(Client, Notices)> {
         let user = format!("canary-{number}");
         let token = self.key.sign(&Claims::user(user.as_str()));
-        let endpoint = self.endpoints[number as usize % self.endpoints.len()].clone();
-        let mut settings = Settings::new(endpoint, &self.api_key, &user, &token);
+        let own = number as usize % nodes.len();
+        let mut settings = Settings::new(nodes[own].clone(), &self.api_key, &user, &token);
+        settings.others = nodes[own + 1..].iter().chain(&nodes[..own]).cloned().collect();
         settings.clock = self.clock.clone();
         match Client::connect(settings).await {
             Ok(connected) => {

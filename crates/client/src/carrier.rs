@@ -23,7 +23,8 @@ impl Carrier {
     /// # Errors
     /// Why there is no WebSocket, if polling doesn't work either; or that the service refuses the user.
     pub(crate) async fn connect(settings: &Settings, api: &Api) -> Result<(Self, FirstEvent, Timings), ConnectError> {
-        let Settings { endpoint, user_id, name, token, clock, within, .. } = settings;
+        let Settings { user_id, name, token, clock, within, .. } = settings;
+        let endpoint = api.http().endpoint();
         let path = api.connect_path(user_id, name, token);
         let refused = match Socket::connect(endpoint, &path, clock, *within).await {
             Ok((socket, first, timings)) => return Ok((Self::Socket(Box::new(socket)), first, timings)),

@@ -1,6 +1,7 @@
 //! One user of a chat service, whose connection keeps itself alive and misses nothing.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,8 +23,11 @@ use crate::websocket::Timings;
 /// Who connects where.
 #[derive(Clone)]
 pub struct Settings {
-    /// The service.
+    /// The service, or the one of its nodes that is tried first.
     pub endpoint: Endpoint,
+    /// Its other nodes: the next is tried when one is gone without a word, or can't be connected to. A connection is known to
+    /// the node that holds it alone, so calls go there too.
+    pub others: Vec<Endpoint>,
     /// The app's key.
     pub api_key: String,
     /// The user; the token must be theirs.
@@ -47,6 +51,7 @@ impl Settings {
     pub fn new(endpoint: Endpoint, api_key: &str, user_id: &str, token: &str) -> Self {
         Self {
             endpoint,
+            others: Vec::new(),
             api_key: api_key.to_owned(),
             user_id: user_id.to_owned(),
             name: String::new(),
@@ -131,7 +136,10 @@ pub type Notices = mpsc::Receiver<Notice>;
 /// What the client and its connection's task share.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
-    pub(crate) api: Api,
+    /// The API of each node; there is at least one.
+    nodes: Vec<Api>,
+    /// Which of them has the connection, or is tried next.
+    node: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -148,8 +156,18 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The API of the node that has the connection.
+    pub(crate) fn api(&self) -> &Api {
+        &self.nodes[self.node.load(Ordering::Relaxed) % self.nodes.len()]
+    }
+
+    /// The node is gone, or takes nobody in: the next one is tried.
+    pub(crate) fn turn_away(&self) {
+        self.node.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) async fn dial(&self) -> Result<(Carrier, Timings), ConnectError> {
-        let (carrier, first, timings) = Carrier::connect(&self.settings, &self.api).await?;
+        let (carrier, first, timings) = Carrier::connect(&self.settings, self.api()).await?;
         self.state().connection_id = Some(first.connection_id);
         Ok((carrier, timings))
     }
@@ -171,10 +189,11 @@ impl Client {
     /// # Errors
     /// When this first attempt fails; it is not repeated.
     pub async fn connect(settings: Settings) -> Result<(Self, Notices), ConnectError> {
-        let Settings { endpoint, http_connections, within, clock, .. } = settings.clone();
-        let api = Api::new(Http::new(endpoint, http_connections, within, clock), &settings.api_key);
+        let Settings { endpoint, others, http_connections, within, clock, .. } = settings.clone();
+        let api = |node| Api::new(Http::new(node, http_connections, within, clock.clone()), &settings.api_key);
+        let nodes = std::iter::once(endpoint).chain(others).map(api).collect();
         let (notices, receiver) = mpsc::channel(settings.notices.max(1));
-        let shared = Arc::new(Shared { settings, api, state: Mutex::default() });
+        let shared = Arc::new(Shared { settings, nodes, node: AtomicUsize::default(), state: Mutex::default() });
         let (carrier, timings) = shared.dial().await?;
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(link::run(Arc::clone(&shared), carrier, notices, stopped));
@@ -191,9 +210,9 @@ impl Client {
         self.shared.state().connection_id.clone()
     }
 
-    /// The API, for calls that have no method here.
+    /// The API of the node that has the connection, for calls that have no method here.
     pub fn api(&self) -> &Api {
-        &self.shared.api
+        self.shared.api()
     }
 
     /// This user, as the one who calls.
@@ -210,7 +229,7 @@ impl Client {
         let id = self.connection_id().ok_or_else(|| CallError::Broken("not connected just now".into()))?;
         // Before the call: events can be here before its answer is.
         self.shared.state().watched.entry(cid.to_owned()).or_default();
-        let answer = self.shared.api.watch(self.caller().over(&id), cid).await;
+        let answer = self.shared.api().watch(self.caller().over(&id), cid).await;
         let mut state = self.shared.state();
         match &answer {
             Ok(channel) => {
@@ -229,7 +248,7 @@ impl Client {
     pub async fn stop_watching(&self, cid: &str) -> Result<StopWatchingAnswer, CallError> {
         self.shared.state().watched.remove(cid);
         let id = self.connection_id().ok_or_else(|| CallError::Broken("not connected just now".into()))?;
-        self.shared.api.stop_watching(self.caller().over(&id), cid).await
+        self.shared.api().stop_watching(self.caller().over(&id), cid).await
     }
 
     /// Sends a message; `make` is told when it is really sent.
@@ -241,7 +260,7 @@ impl Client {
         cid: &str,
         make: impl FnOnce(Timestamp) -> OutgoingMessage,
     ) -> Result<Answered<MessageAnswer>, CallError> {
-        self.shared.api.send(self.caller(), cid, make).await
+        self.shared.api().send(self.caller(), cid, make).await
     }
 
     /// Reacts to a message.
@@ -249,7 +268,7 @@ impl Client {
     /// # Errors
     /// As [`Api::call`].
     pub async fn react(&self, message_id: &str, kind: &str) -> Result<ReactionAnswer, CallError> {
-        self.shared.api.react(self.caller(), message_id, kind).await
+        self.shared.api().react(self.caller(), message_id, kind).await
     }
 
     /// Says goodbye, and waits until the service did so too, at most a second.

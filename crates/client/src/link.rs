@@ -46,6 +46,10 @@ pub(crate) async fn run(
                 return drop(link.notices.send_timeout(Notice::Gone { at, why }, SILENCE).await);
             }
             Ended::Lost(closed) => {
+                if closed.code.is_none() {
+                    // Nobody said goodbye: the node may be gone, and the next one may not.
+                    link.shared.turn_away();
+                }
                 if !link.tell(Notice::Lost { at, closed }).await {
                     return;
                 }
@@ -131,6 +135,7 @@ impl Link {
                     return None;
                 }
                 Err(error) => {
+                    self.shared.turn_away();
                     if !self.tell(Notice::Failed { at, error }).await {
                         return None;
                     }
@@ -147,7 +152,7 @@ impl Link {
         let seen = self.shared.state().watched.clone();
         let mut missed = BTreeMap::new();
         for (cid, last) in seen {
-            match self.shared.api.watch(caller.over(&id), &cid).await {
+            match self.shared.api().watch(caller.over(&id), &cid).await {
                 Ok(channel) if channel.seq > last => drop(missed.insert(cid, (last, channel.seq))),
                 Ok(_) => {}
                 Err(error) => drop(self.tell(Notice::Gap { cid, error }).await),
@@ -165,7 +170,7 @@ impl Link {
             last_sync_at: None,
             last_seq: missed.iter().map(|(cid, (last, _))| (cid.clone(), *last)).collect(),
         };
-        let answer = match self.shared.api.sync(caller, &sync).await {
+        let answer = match self.shared.api().sync(caller, &sync).await {
             Ok(answer) => answer,
             Err(error) => return self.gap(missed.keys(), &error).await,
         };

@@ -153,7 +153,7 @@ impl Session<'_> {
         }
         let rehearsal = self.rehearsal.clone();
         let chat_server = chosen.bundled_keys();
-        let edge_users = sizes.users_an_edge(open_files, self.loaded.scenario.probes.canaries);
+        let edge_users = sizes.users_an_edge(open_files);
         let plan = fleet::Plan { dir: dir.clone(), workers, chat_server, edges, edge_users, collector, rehearsal };
         self.dir = Some(dir);
         let fleet = Fleet::start(plan).await.or_exit(Exit::Unavailable)?;

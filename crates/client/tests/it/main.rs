@@ -88,6 +88,35 @@ async fn what_was_missed_is_recovered_once_after_a_reconnect() {
 }
 
 #[tokio::test]
+async fn whose_node_is_gone_goes_to_the_next_and_asks_there() {
+    let (gone, next_one) = (Fake::start().await, Fake::start().await);
+    let mut settings = settings(&gone).await;
+    settings.others = vec![Endpoint::parse(&next_one.url()).unwrap()];
+    let (client, mut notices) = Client::connect(settings).await.unwrap();
+    client.watch(CID).await.unwrap();
+    client.send(CID, |_| say("one")).await.unwrap();
+    assert_eq!((next_event(&mut notices).await, next_one.seq(CID)), ((1, false), 0));
+    // Both are nodes of one service.
+    for text in ["one", "two"] {
+        next_one.publish(CID, &serde_json::json!({"text": text}));
+    }
+    gone.end_all(&Out::Cut);
+    assert!(matches!(next(&mut notices).await, Notice::Lost { .. }));
+    assert!(matches!(next(&mut notices).await, Notice::Reconnected { .. }));
+    let notice = next(&mut notices).await;
+    let seq = notice.head().and_then(|head| head.seq);
+    assert!(seq == Some(2) && matches!(notice, Notice::Event { recovered: true, .. }), "{notice:?}");
+    client.send(CID, |_| say("three")).await.unwrap();
+    assert_eq!(next_event(&mut notices).await, (3, false));
+    assert_eq!((gone.seq(CID), next_one.seq(CID), next_one.watchers(CID)), (1, 3, 1));
+    // And back, since nobody else is left.
+    next_one.end_all(&Out::Cut);
+    assert!(matches!(next(&mut notices).await, Notice::Lost { .. }));
+    assert!(matches!(next(&mut notices).await, Notice::Reconnected { .. }));
+    assert_eq!((gone.connections(), next_one.connections()), (1, 0));
+}
+
+#[tokio::test]
 async fn a_refusal_is_final_and_says_why() {
     let fake = Fake::start().await;
     fake.faults.lock().unwrap().reject = true;

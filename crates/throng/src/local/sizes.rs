@@ -25,11 +25,10 @@ pub(crate) struct Sizes {
 
 impl Sizes {
     /// Users that each edge may have, where a process may open so many files: when another one dies its users come here,
-    /// and must leave room for what everybody asks. Canaries are no users of the plan.
-    pub(crate) fn users_an_edge(self, open_files: u64, canaries: u32) -> u64 {
+    /// and must leave room for what everybody asks.
+    pub(crate) fn users_an_edge(self, open_files: u64) -> u64 {
         let (workers, edges) = (u64::from(self.workers), u64::from(self.edges.max(1)));
-        let held = Room::here(open_files).held_beside(workers, edges);
-        held + OTHER_FILES / 2 + u64::from(canaries).div_ceil(edges)
+        Room::here(open_files).held_beside(workers, edges) + OTHER_FILES / 2
     }
 
     /// Threads of each of so many of its processes of one kind; none said: as many as there are cores.
