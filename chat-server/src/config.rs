@@ -134,7 +134,7 @@ impl Config {
             outbox_bytes_max: 1024 * 1024,
             throttle_watchers: Some(100),
             watcher_count_every: Duration::from_secs(5),
-            watcher_count_crowd: 100_000,
+            watcher_count_crowd: 20_000,
             silence_max: Duration::from_secs(65),
             longpoll_wait: Duration::from_secs(20),
             request_timeout: Duration::from_secs(30),

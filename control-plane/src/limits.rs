@@ -27,7 +27,7 @@ pub struct Limits {
     pub start_margin: Duration,
     /// The same where an agent has another clock: its offset is an estimate and its link is longer.
     pub start_margin_remote: Duration,
-    /// How long workers may go on after the planned end before they are told to stop.
+    /// How long workers may go on after the planned end before they are told to stop; more than users may take to settle.
     pub overrun: Duration,
     /// How long agents may take to say Finished after a Stop: calls on their way come back, and what was measured is
     /// shipped, to a data plane that may be away for a while.
@@ -62,7 +62,7 @@ impl Default for Limits {
             open: s(20),
             start_margin: Duration::from_millis(300),
             start_margin_remote: s(1),
-            overrun: s(15),
+            overrun: s(75),
             drain: s(60),
             drain_interrupted: s(15),
             goodbye: s(10),

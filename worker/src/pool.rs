@@ -23,7 +23,7 @@ use crate::record::Book;
 use crate::{session, sockets};
 
 /// How long users may take to settle at the end, as long as events still reach some of them.
-const DRAIN: Duration = Duration::from_secs(25);
+const DRAIN: Duration = Duration::from_secs(60);
 /// How long they may take while none arrives: what a busy service had queued would come by then.
 const SILENCE: Duration = Duration::from_secs(10);
 /// How often it is looked whether any has arrived.
@@ -221,7 +221,7 @@ async fn drive(load: &Rc<Load>, stop: &mut watch::Receiver<Option<Duration>>) ->
     }
 }
 
-/// Waits until draining has taken too long: 25 s, 10 s without an event, or what a stop allows.
+/// Waits until draining has taken too long: 60 s, 10 s without an event, or what a stop allows.
 async fn deadline(load: &Load, stop: &mut watch::Receiver<Option<Duration>>) {
     let begun = Instant::now();
     let (mut arrived, mut heard) = (load.arrived(), begun);
