@@ -11,7 +11,7 @@ use measure::{Cohort, SplitMix64};
 
 use crate::model::{CohortSpec, Range, Scenario};
 use crate::popularity;
-use crate::shard::Shard;
+use crate::shard::{NoSuchShard, Shard};
 
 /// What a draw is for: numbers drawn for one purpose say nothing about those for another.
 #[derive(Clone, Copy)]
@@ -57,6 +57,14 @@ impl Scenario {
         self.cohorts.iter().map(|cohort| cohort.users).sum()
     }
 
+    /// One of `count` workers' share of the users.
+    ///
+    /// # Errors
+    /// If `index` is not less than `count`.
+    pub fn shard(&self, index: u32, count: u32) -> Result<Shard, NoSuchShard> {
+        Shard::new(index, count).map(|shard| shard.among(self.users()))
+    }
+
     /// The users of a shard.
     pub fn users_in(&self, shard: Shard) -> u64 {
         shard.share_of(self.users())
@@ -76,7 +84,7 @@ impl Scenario {
             let mut top = next.peek_mut()?;
             let Reverse((joins_at, index, cohort)) = *top;
             let span = &spans[usize::from(cohort)];
-            let following = index + shard.stride();
+            let following = shard.next_from(index + 1);
             if following < span.end() {
                 // Changed in place: the heap sifts once, when `top` is dropped.
                 *top = Reverse((span.joins_at(following), following, cohort));

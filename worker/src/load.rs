@@ -126,7 +126,7 @@ impl Load {
 
     /// The number in this thread of a user of the run.
     pub(crate) fn local(&self, user: u64) -> Local {
-        (user / u64::from(self.shard.count)) as Local
+        self.shard.number_of(user) as Local
     }
 
     /// An instant of the run on our clock.

@@ -52,14 +52,14 @@ impl Plan {
         if !cohorts.iter().any(polls) {
             return 0;
         }
-        let of = |n: u64| u64::from(self.shard.index) + n * u64::from(self.shard.count);
+        let of = |n: u64| self.shard.user(n);
         let cohort_of = |n: &u64| self.scenario.cohort_of(of(*n)).and_then(|(at, _)| cohorts.get(usize::from(at)));
         (0..self.users()).filter(|n| cohort_of(n).is_some_and(polls)).count() as u64
     }
 
     /// The share of one of `threads` threads: the shards of a shard are shards too.
     pub fn share(&self, thread: u32, threads: u32) -> Shard {
-        Shard { index: self.shard.index + self.shard.count * thread, count: self.shard.count.saturating_mul(threads) }
+        self.shard.part(thread, threads)
     }
 
     /// The id that a message of the run has.
@@ -85,7 +85,7 @@ impl Plan {
 
     /// A user's number among the worker's own.
     fn nth(&self, user: u64) -> u64 {
-        user / u64::from(self.shard.count.max(1))
+        self.shard.number_of(user)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use client::{CallError, ConnectError, Endpoint, Trust};
 use measure::Clock;
 use proto::control as pb;
-use scenarios::{Scenario, Shard, Source};
+use scenarios::{Scenario, Source};
 
 use crate::load::{WITHIN, caller};
 use crate::machine::{Machine, OTHER_FILES, POLLED_BYTES, TLS_BYTES, USER_BYTES, calls_a_thread};
@@ -58,11 +58,11 @@ pub(crate) fn scenario_of(given: Option<pb::Scenario>) -> Result<Scenario, Strin
 }
 
 async fn plan(order: pb::Prepare, calls: u64, clock: &Clock) -> Result<Plan, String> {
-    let shard = Shard::new(order.shard_index, order.shard_count).map_err(|e| e.to_string())?;
     if order.rehearsal_speed > 0.0 {
         return Err("this is a rehearsal, and this worker makes real load: rehearse with throng rehearse".into());
     }
     let scenario = scenario_of(order.scenario)?;
+    let shard = scenario.shard(order.shard_index, order.shard_count).map_err(|e| e.to_string())?;
     let target = order.target.unwrap_or_default();
     let urls = if target.urls.is_empty() { &scenario.target.urls } else { &target.urls };
     let trust = Trust::of(&target.ca).map_err(|e| format!("the target's CA can't be used: {e}"))?;
@@ -152,7 +152,7 @@ pub(crate) type Held = (SharedPlan, u32);
 /// Why not, in words.
 pub(crate) fn adopt(order: &pb::Adopt, held: &[Held], machine: &Machine) -> Result<Held, String> {
     let (own, own_threads) = held.first().ok_or("it has no users of its own")?;
-    let shard = Shard::new(order.shard_index, order.shard_count).map_err(|e| e.to_string())?;
+    let shard = own.scenario.shard(order.shard_index, order.shard_count).map_err(|e| e.to_string())?;
     let taken_over = Some(TakenOver { of: order.lost_count });
     let mut plan = Plan { shard, taken_over, ..(**own).clone() };
     // As crowded as our own users' threads.
@@ -175,7 +175,7 @@ pub(crate) fn adopt(order: &pb::Adopt, held: &[Held], machine: &Machine) -> Resu
 fn busiest(plan: &Plan) -> u64 {
     let mut pairs = HashMap::new();
     for n in 0..plan.users() {
-        let user = u64::from(plan.shard.index) + n * u64::from(plan.shard.count);
+        let user = plan.shard.user(n);
         *pairs.entry((plan.endpoint_of(user, 0), plan.source_of(user))).or_insert(0) += 1;
     }
     pairs.into_values().max().unwrap_or(0)
@@ -183,7 +183,7 @@ fn busiest(plan: &Plan) -> u64 {
 
 /// The target is there, speaks HTTP, and takes our users' tokens.
 async fn reach(plan: &Plan) -> Result<(), String> {
-    let identity = plan.tokens.identity(&plan.scenario, u64::from(plan.shard.index));
+    let identity = plan.tokens.identity(&plan.scenario, plan.shard.user(0));
     for api in apis(plan, 1, WITHIN) {
         let at = api.http().endpoint().authority();
         match api.app(caller(&identity)).await {
@@ -203,6 +203,7 @@ async fn reach(plan: &Plan) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use scenarios::Shard;
     use wire::token::TokenKey;
 
     use super::*;
@@ -269,7 +270,7 @@ mod tests {
     #[test]
     fn users_are_taken_over_where_there_is_room_beside_those_that_are_there() {
         let machine = Machine { open_files: 950, available: 1 << 34, ports: 28_232, ..Machine::default() };
-        let own = Plan { shard: Shard { index: 0, count: 3 }, ..plan_of(1_200) };
+        let own = Plan { shard: Shard::new(0, 3).unwrap(), ..plan_of(1_200) };
         let mut held = vec![(Arc::new(own), 2)];
         let order = |shard_index| pb::Adopt { shard_index, shard_count: 6, lost_count: 3, ..pb::Adopt::default() };
         let (first, threads) = adopt(&order(1), &held, &machine).unwrap();

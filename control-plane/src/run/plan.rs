@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use measure::grouped;
+use scenarios::Shard;
 
 /// What the state machine must know of a scenario: plain numbers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -118,10 +119,9 @@ pub struct Share {
     pub users: u64,
 }
 
-/// Users of shard `index` of `count`: user `u` belongs to shard `u mod count`.
+/// Users of shard `index` of `count`.
 pub fn users_of_shard(users: u64, index: u32, count: u32) -> u64 {
-    let (index, count) = (u64::from(index), u64::from(count.max(1)));
-    users / count + u64::from(index < users % count)
+    Shard::new(index, count).map_or(0, |shard| shard.among(users).share_of(users))
 }
 
 /// The largest number of these workers that can share the users evenly; `Err` has the most users that they could.
@@ -129,7 +129,7 @@ fn fitting(users: u64, workers: &[&Candidate]) -> Result<usize, u64> {
     let mut capacities: Vec<u64> = workers.iter().map(|w| w.capacity).collect();
     capacities.sort_unstable_by(|a, b| b.cmp(a));
     let useful = capacities.len().min(usize::try_from(users.max(1)).unwrap_or(usize::MAX));
-    let fits = |n: &usize| capacities[n - 1] >= users.div_ceil(*n as u64);
+    let fits = |n: &usize| u32::try_from(*n).is_ok_and(|count| capacities[n - 1] >= Shard::largest(count, users));
     if let Some(n) = (1..=useful).rev().find(fits) {
         return Ok(n);
     }

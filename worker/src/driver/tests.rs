@@ -49,7 +49,7 @@ fn what_is_due_comes_in_order_and_only_then() {
 #[test]
 fn shards_sum_to_the_whole() {
     let scenario = scenario(CHURN);
-    let mut parts: Vec<_> = (0..3).flat_map(|index| all(&scenario, Shard { index, count: 3 })).collect();
+    let mut parts: Vec<_> = (0..3).flat_map(|index| all(&scenario, Shard::new(index, 3).unwrap())).collect();
     let mut whole = all(&scenario, Shard::WHOLE);
     for list in [&mut parts, &mut whole] {
         list.sort_by_key(|due| (due.at, format!("{:?}", due.work)));
@@ -82,7 +82,7 @@ fn visits_alternate_and_none_is_lost() {
 #[test]
 fn users_who_are_taken_over_go_on_as_the_scenario_has_it() {
     let scenario = scenario(CHURN);
-    let shard = Shard { index: 1, count: 2 };
+    let shard = Shard::new(1, 2).unwrap();
     let (from, apart) = (Duration::from_millis(3_700), Duration::from_millis(40));
     let mut driver = Driver::new(&scenario, shard);
     driver.take_up(|| from, |_, number| apart * number as u32);
@@ -125,7 +125,7 @@ fn all_parts_of_a_lost_shard_together_return_at_the_ramps_rate() {
     let mut all: Vec<Duration> = Vec::new();
     // Shard 2 of 3 in 4 parts, each of two threads.
     for part in 0..8 {
-        let shard = Shard { index: 2 + 3 * part, count: 24 };
+        let shard = Shard::new(2 + 3 * part, 24).unwrap();
         all.extend((0..10).map(|number| taken.returns_after(&scenario.cohorts[0], shard, number)));
     }
     all.sort();

@@ -187,7 +187,7 @@ mod tests {
     fn a_lost_shard_says_nothing_more() {
         let scenario = scenario(300, "");
         let losses = Losses::default();
-        losses.add(Shard { index: 0, count: 2 }, Duration::from_secs(6));
+        losses.add(Shard::new(0, 2).unwrap(), Duration::from_secs(6));
         let (whole, less) = (all(&scenario, &Losses::default()), all(&scenario, &losses));
         let before = |events: &[Published]| events.iter().filter(|p| p.at < Duration::from_secs(6)).count();
         assert_eq!(before(&whole), before(&less));
@@ -197,8 +197,8 @@ mod tests {
     #[test]
     fn users_who_are_taken_over_speak_again_once_they_are_back_and_fall_silent_with_their_new_worker() {
         let scenario = scenario(300, "");
-        let (lost, latency) = (Shard { index: 0, count: 2 }, Latency::of(&scenario));
-        let parts = [0, 2].map(|index| Shard { index, count: 4 });
+        let (lost, latency) = (Shard::new(0, 2).unwrap(), Latency::of(&scenario));
+        let parts = [0, 2].map(|index| Shard::new(index, 4).unwrap());
         let losses = Losses::default();
         losses.add(lost, Duration::from_secs(3));
         for shard in parts {

@@ -79,8 +79,8 @@ impl<'a> Crew<'a> {
 
     /// The users, in the order of their seats.
     fn users(&self) -> impl Iterator<Item = u64> + use<> {
-        let (index, count) = (u64::from(self.shard.index), u64::from(self.shard.count));
-        (0..self.seats.len() as u64).map(move |n| index + n * count)
+        let shard = self.shard;
+        (0..self.seats.len() as u64).map(move |n| shard.user(n))
     }
 }
 
@@ -207,7 +207,7 @@ impl<'a> Simulation<'a> {
     /// Where one of our users sits.
     fn seat(&mut self, user: u64) -> Option<&mut Seat> {
         let crew = self.crews.iter_mut().find(|crew| crew.shard.holds(user))?;
-        crew.seats.get_mut((user / u64::from(crew.shard.count)) as usize)
+        crew.seats.get_mut(crew.shard.number_of(user) as usize)
     }
 
     fn sit(&mut self, user: u64, how: Seat) {

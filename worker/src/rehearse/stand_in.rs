@@ -66,6 +66,7 @@ impl Work for StandIn {
         };
         let start = Start { at: ours, run_at: begin.at };
         let (end, shard) = (rehearsal.scenario.timeline().end, rehearsal.shard);
+        let users = rehearsal.scenario.users();
         self.fail(ours, shard, rehearsal.speed);
         let recorder = SharedRecorder::new(Recorder::new(rehearsal.scenario.cohorts.len(), clock.now()));
         let (progress, taken) = (Arc::new(Progress::default()), Arc::default());
@@ -97,6 +98,7 @@ impl Work for StandIn {
         let begun = Arc::clone(&progress);
         let soon = SOON.mul_f64(rehearsal.speed);
         let held = Held {
+            users,
             shards: Arc::new(Mutex::new(shard.into_iter().map(|shard| (shard, Duration::ZERO)).collect())),
             losses: Arc::clone(&self.config.losses),
             killed_at: self.config.killed_at,
@@ -146,6 +148,8 @@ impl StandIn {
 /// The users that a worker has: its own, and those that it takes over.
 #[derive(Clone)]
 struct Held {
+    /// Users of the run.
+    users: u64,
     /// Each with when it became this worker's.
     shards: Arc<Mutex<Vec<(Shard, Duration)>>>,
     losses: Arc<Losses>,
@@ -164,7 +168,7 @@ impl Held {
     /// Takes others' users over, until `over` has an end.
     fn adopts(self, clock: Clock, start: Start, soon: Duration, over: Arc<AtomicU64>) -> Adopts {
         Box::new(move |order: &Adopt| {
-            let shard = Shard::new(order.shard_index, order.shard_count).map_err(|e| e.to_string())?;
+            let shard = Shard::new(order.shard_index, order.shard_count).map_err(|e| e.to_string())?.among(self.users);
             let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
             if shards.iter().any(|(held, _)| *held == shard) {
                 // The answer did not arrive.
@@ -192,8 +196,8 @@ fn prepare(order: Prepare, probe: bool) -> Result<Rehearsal, String> {
         return Err("this worker simulates its users, and takes part in rehearsals only (throng rehearse)".to_owned());
     }
     let (index, count) = (order.shard_index, order.shard_count);
-    let shard = if probe { None } else { Some(Shard::new(index, count).map_err(|e| e.to_string())?) };
     let scenario = scenario_of(order.scenario)?;
+    let shard = if probe { None } else { Some(scenario.shard(index, count).map_err(|e| e.to_string())?) };
     Ok(Rehearsal { run: order.run, scenario, shard, data_plane: order.data_plane, speed: order.rehearsal_speed })
 }
 

@@ -150,7 +150,7 @@ async fn two_workers_do_the_work_of_one() {
     let fake = Fake::start().await;
     let mut parts = Vec::new();
     for index in 0..2 {
-        parts.push(start(&plan(&fake, ROOMS, Shard { index, count: 2 }).await, 1));
+        parts.push(start(&plan(&fake, ROOMS, Shard::new(index, 2).unwrap()).await, 1));
     }
     let mut all = Interval::default();
     for part in parts {

@@ -1,6 +1,7 @@
 //! How many processes a run needs on this machine, from its users, the file limit and the cores; and refusing, with
 //! the arithmetic, what can't be had.
 
+use scenarios::Shard;
 use worker::machine::{CALLS_A_THREAD_MAX, calls_a_thread};
 use worker::spread::Spread;
 
@@ -83,7 +84,7 @@ impl Room {
 
     /// The fewest workers that have files for so many users, beside their API calls to so many nodes.
     fn fewest_workers(self, users: u64, nodes: u64) -> Option<u64> {
-        (1..=WORKERS_MAX).find(|workers| users <= workers * self.held_by_worker(*workers, nodes))
+        (1..=WORKERS_MAX).find(|workers| largest(users, *workers) <= self.held_by_worker(*workers, nodes))
     }
 
     /// A limit of files with which so many workers have room for so many users in one process.
@@ -116,6 +117,11 @@ pub(crate) fn choose(users: u64, bundled: bool, workers: Option<u32>, room: Room
     one.or_else(|why| if bundled { spread(users, workers, room).ok_or(why) } else { Err(why) })
 }
 
+/// The most users that one of so many workers has.
+fn largest(users: u64, workers: u64) -> u64 {
+    u32::try_from(workers).map_or(1, |workers| Shard::largest(workers, users))
+}
+
 /// The fewest edges that hold the users, and workers for them.
 fn spread(users: u64, workers: Option<u32>, room: Room) -> Option<Sizes> {
     (2..=EDGES_MAX).find_map(|edges| {
@@ -124,7 +130,8 @@ fn spread(users: u64, workers: Option<u32>, room: Room) -> Option<Sizes> {
         // Fewer workers than one likes leave the edges more room; fewer than were asked for are none of our business.
         let ways = [liked.max(least), if workers.is_some() { liked } else { least }];
         let fits = |workers: &u64| {
-            let a_node = users.div_ceil(edges) + Spread::new(*workers, edges).uneven();
+            // Its users come from some workers, each of which may have more than others.
+            let a_node = users.div_ceil(edges) + Spread::new(*workers, edges).uneven() + 2 * (Shard::uneven(users) - 1);
             (least..=WORKERS_MAX).contains(workers) && a_node <= room.held_beside(*workers, edges)
         };
         let workers =
@@ -231,7 +238,7 @@ mod tests {
             let (workers, edges) = (u64::from(workers), u64::from(edges));
             let (calls, spread) = (room.calls(workers, edges), Spread::new(workers, edges));
             let node = users.div_ceil(edges) + calls * spread.speakers() + OTHER_FILES;
-            let worker = users.div_ceil(workers) + calls * spread.reach() + OTHER_FILES;
+            let worker = largest(users, workers) + calls * spread.reach() + OTHER_FILES;
             assert!(node <= room.open_files && worker <= room.open_files, "{users}: {node} and {worker}");
         }
         assert_eq!(edges(300, Some(1), tight), None, "one worker can't hold them");

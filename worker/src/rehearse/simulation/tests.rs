@@ -9,7 +9,7 @@ use crate::rehearse::testing::scenario;
 fn played(scenario: &Scenario, count: u32, step: Duration, losses: &Losses) -> Interval {
     let mut all = Interval::default();
     for index in 0..count {
-        all.merge(&played_by(scenario, Shard { index, count }, &[], step, losses));
+        all.merge(&played_by(scenario, Shard::new(index, count).unwrap(), &[], step, losses));
     }
     all
 }
@@ -99,7 +99,7 @@ fn shards_and_steps_change_nothing_that_is_counted() {
 fn what_a_lost_worker_would_have_sent_is_expected_by_nobody() {
     let scenario = scenario(200, "");
     let losses = Losses::default();
-    losses.add(Shard { index: 1, count: 4 }, Duration::from_secs(4));
+    losses.add(Shard::new(1, 4).unwrap(), Duration::from_secs(4));
     let (whole, less) = (played(&scenario, 4, SECOND, &Losses::default()), played(&scenario, 4, SECOND, &losses));
     assert!(less.count(Counter::Expected) < whole.count(Counter::Expected));
     assert_eq!(less.count(Counter::Expected), less.count(Counter::Delivered));
@@ -110,13 +110,13 @@ fn what_a_lost_worker_would_have_sent_is_expected_by_nobody() {
 fn users_who_are_taken_over_are_accounted_for_from_their_return_on() {
     let scenario = scenario(400, "probes: {canaries: 3, send: 2/s}\n");
     let (count, from, losses) = (4, Duration::from_secs(5), Losses::default());
-    losses.add(Shard { index: 1, count }, Duration::from_secs(3));
+    losses.add(Shard::new(1, count).unwrap(), Duration::from_secs(3));
     let pieces: Vec<Piece> =
-        (0..3).map(|n| Piece { shard: Shard { index: 1 + count * n, count: 3 * count }, of: count, from }).collect();
+        (0..3).map(|n| Piece { shard: Shard::new(1 + count * n, 3 * count).unwrap(), of: count, from }).collect();
     pieces.iter().for_each(|piece| losses.taken(*piece));
     let (mut with, mut without) = (Interval::default(), Interval::default());
     for (index, piece) in [0, 2, 3].into_iter().zip(pieces) {
-        let shard = Shard { index, count };
+        let shard = Shard::new(index, count).unwrap();
         with.merge(&played_by(&scenario, shard, &[piece], SECOND, &losses));
         without.merge(&played_by(&scenario, shard, &[], SECOND, &losses));
     }
