@@ -65,8 +65,7 @@ impl Work for StandIn {
             speed => (Clock::faster(ours, speed), watch::channel(Known::default()).1),
         };
         let start = Start { at: ours, run_at: begin.at };
-        let (end, shard) = (rehearsal.scenario.timeline().end, rehearsal.shard);
-        let users = rehearsal.scenario.users();
+        let (end, users, shard) = (rehearsal.scenario.timeline().end, rehearsal.scenario.users(), rehearsal.shard);
         self.fail(ours, shard, rehearsal.speed);
         let recorder = SharedRecorder::new(Recorder::new(rehearsal.scenario.cohorts.len(), clock.now()));
         let (progress, taken) = (Arc::new(Progress::default()), Arc::default());
