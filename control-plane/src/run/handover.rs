@@ -315,9 +315,10 @@ mod tests {
 
     #[test]
     fn shards_are_not_split_without_end() {
-        let piece = Piece { index: 1, count: SHARDS_MAX, users: 4 };
-        let mut keepers = [("a".to_owned(), (0, 9)), ("b".to_owned(), (0, 9))].into();
-        let parts = share_out(4 * u64::from(SHARDS_MAX), &[piece], &mut keepers);
+        let users = 4 * u64::from(SHARDS_MAX);
+        let piece = Piece { index: 1, count: SHARDS_MAX, users: users_of_shard(users, 1, SHARDS_MAX) };
+        let mut keepers = [("a".to_owned(), (0, 99)), ("b".to_owned(), (0, 99))].into();
+        let parts = share_out(users, &[piece], &mut keepers);
         assert!(parts.len() == 1 && parts[0].piece == piece, "{parts:?}");
     }
 }
