@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Neighbours among the users of a large run stay together, at most so many: a worker that lets sixty users in and then
-/// rests for a second takes half the processor of one that is woken for each, and the run's users join as evenly.
+/// Neighbours among the users of a large run stay together, at most so many: workers that let sixty users in and then rest
+/// for a second take two fifths less processor than such as are woken for each, and the run's users join as evenly.
 const NEIGHBOURS_MAX: u64 = 64;
 /// No run has fewer blocks of neighbours than this, so that shares differ by little.
 const BLOCKS_MIN: u64 = 1 << 14;

@@ -1,8 +1,9 @@
 //! Workers of a rehearsal: the real agent, schedule, recorders and shipping, around users that are simulated. No
 //! connection is made; what users would have measured follows from a seeded model of latency.
 //!
-//! `simulation` is plain code and a pure function of scenario, seed, lost workers and who has their users since: what it writes for each second of the
-//! run is the same on every machine. [`run`] is a worker, or a probe with its canaries, as the control plane sees it.
+//! `simulation` is plain code and a pure function of scenario, seed, lost workers and who has their users since: what it
+//! writes for each second of the run is the same on every machine. [`run`] is a worker, or a probe with its canaries, as the
+//! control plane sees it.
 
 mod canaries;
 mod latency;
